@@ -1,0 +1,148 @@
+# hearth: build, set-up and tests. `make help` lists the targets.
+#
+#   V=1                    show the commands
+#   SAN=address,undefined  a sanitizer build, in a folder of its own
+#   CC=clang               another compiler, in a folder of its own
+#   WERROR=1               warnings are errors (CI)
+
+VERSION := 0.1.0
+CC      := gcc
+CLANG   ?= clang
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
+PROTOC  ?= protoc-c
+prefix  ?= /usr/local
+DESTDIR ?=
+
+comma := ,
+empty :=
+space := $(empty) $(empty)
+B := build$(if $(filter-out gcc,$(CC)),/$(notdir $(CC)))$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)';)
+
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+	    -Wundef -Wformat=2 -Wvla -Wwrite-strings -Wold-style-definition $(if $(WERROR),-Werror)
+HEARTH_CFLAGS := -std=gnu11 -O2 -g -fno-omit-frame-pointer -fstack-protector-strong $(WARNINGS) \
+		 $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all,-D_FORTIFY_SOURCE=2)
+HEARTH_CPPFLAGS := -D_GNU_SOURCE -DHEARTH_VERSION='"$(VERSION)"' -I. -isystem $(B)
+HEARTH_LDLIBS := -lbpf -lprotobuf-c -lz -lxxhash -liberty
+LDSAN := $(if $(SAN),-fsanitize=$(SAN))
+
+ifneq ($(shell command -v pkg-config 2>/dev/null),)
+HEARTH_CPPFLAGS += $(shell pkg-config --cflags libbpf 2>/dev/null)
+endif
+# Debian 12 keeps libiberty's header below its own folder.
+HEARTH_CPPFLAGS += -isystem /usr/include/libiberty
+
+FOLDERS  := agent base pprof symbolizer
+SRCS     := $(sort $(wildcard $(addsuffix /*.c,$(FOLDERS))))
+LIB_OBJS := $(patsubst %.c,$(B)/%.o,$(filter-out agent/main.c,$(SRCS))) $(B)/pprof/profile.pb-c.o
+UNIT     := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(sort $(wildcard tests/unit/*_test.c)))
+GENERATED := $(B)/bpf/sample.skel.h $(B)/pprof/profile.pb-c.h $(B)/pprof/flame_assets.h
+
+.DEFAULT_GOAL := all
+.PHONY: all help deps test-deps bench-deps run test test-unit test-asan test-valgrind test-system test-kernels test-setup \
+	bench install uninstall clean
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(B)/hearth ## build build/hearth
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+# --- build -------------------------------------------------------------------------------------------------
+
+$(B)/hearth: $(B)/agent/main.o $(B)/libhearth.a
+	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
+
+$(B)/libhearth.a: $(LIB_OBJS)
+	$(call say,AR,$@)rm -f $@ && $(AR) rcs $@ $^
+
+$(B)/%.o: %.c | $(GENERATED)
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) $(HEARTH_CPPFLAGS) $(CPPFLAGS) $(HEARTH_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# Generated code is not held to our warnings.
+$(B)/pprof/profile.pb-c.o: $(B)/pprof/profile.pb-c.c
+	$(call say,CC,$@)$(CC) -D_GNU_SOURCE -I$(B) -O2 -g $(LDSAN) $(CFLAGS) -c -o $@ $<
+
+$(B)/pprof/profile.pb-c.c: $(B)/pprof/profile.pb-c.h ;
+$(B)/pprof/profile.pb-c.h: pprof/profile.proto
+	@mkdir -p $(@D)
+	$(call say,PROTOC,$@)$(PROTOC) --c_out=$(B)/pprof -Ipprof $<
+
+# The flame graph's style and script, as C strings.
+$(B)/pprof/flame_assets.h: pprof/flame.css pprof/flame.js
+	@mkdir -p $(@D)
+	$(call say,EMBED,$@)for file in CSS:pprof/flame.css JS:pprof/flame.js; do \
+		printf 'static const char FLAME_%s[] =\n' "$${file%%:*}"; \
+		sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/.*/"&\\n"/' "$${file#*:}"; echo ';'; done >$@
+
+# clang 14 knows -mcpu=v3 but does not choose it; see SAFETY.md, "Kernel features".
+$(B)/bpf/%.bpf.o: bpf/%.bpf.c
+	@mkdir -p $(@D)
+	$(call say,BPF,$@)$(CLANG) -target bpf -D__TARGET_ARCH_x86 -mcpu=v3 -O2 -g -Wall -Wextra $(if $(WERROR),-Werror) \
+		-I. -isystem /usr/include/$(shell uname -m)-linux-gnu -MMD -MP -MF $@.d -MT $@ -c -o $@.tmp $<
+	$(Q)$(BPFTOOL) gen object $@ $@.tmp && rm -f $@.tmp
+
+$(B)/bpf/%.skel.h: $(B)/bpf/%.bpf.o
+	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $*_bpf >$@
+
+-include $(patsubst %.o,%.d,$(LIB_OBJS) $(B)/agent/main.o) $(addsuffix .d,$(UNIT)) $(wildcard $(B)/bpf/*.d)
+
+# --- install -----------------------------------------------------------------------------------------------
+
+install: all ## install below $(DESTDIR)$(prefix)
+	install -D -m 0755 $(B)/hearth $(DESTDIR)$(prefix)/bin/hearth
+	for page in docs/man/*.1; do install -D -m 0644 $$page $(DESTDIR)$(prefix)/share/man/man1/$${page##*/}; done
+
+uninstall: ## remove what install put there
+	rm -f $(DESTDIR)$(prefix)/bin/hearth $(DESTDIR)$(prefix)/share/man/man1/hearth*.1
+
+clean: ## remove build/
+	rm -rf build
+
+# --- set-up ------------------------------------------------------------------------------------------------
+
+deps: ## install what the build needs, from Debian packages
+	$(Q)packaging/deps build
+test-deps: deps
+	$(Q)packaging/deps build test
+bench-deps: test-deps
+	$(Q)packaging/deps build test bench
+
+# The recursive calls make a fresh machine work: what `deps` installs is looked up again.
+run: deps ## install, build, profile the whole machine for 10 s
+	$(Q)$(MAKE) --no-print-directory all
+	$(B)/hearth record -d 10 -o profile.pb.gz -o profile.svg
+
+# --- tests -------------------------------------------------------------------------------------------------
+
+test: test-deps ## install, build, run all tests
+	$(Q)tests/run all
+
+test-unit: $(UNIT) ## unit tests of this build
+	$(Q)tests/run unit
+test-asan: ## unit tests under AddressSanitizer and UBSan
+	$(Q)tests/run asan
+test-valgrind: ## unit tests under valgrind
+	$(Q)tests/run valgrind
+test-system: all ## tests that sample a real kernel (root)
+	$(Q)tests/run system
+test-kernels: all ## boot Debian's 5.10, 6.1 and 6.12 kernels under QEMU and profile in each
+	$(Q)tests/run kernels
+test-setup: ## the README's commands in a fresh Debian 12
+	$(Q)tests/run setup
+
+.PHONY: unit-programs
+unit-programs: $(UNIT)
+$(B)/tests/unit/%: tests/unit/%.c $(B)/libhearth.a
+	@mkdir -p $(@D)
+	$(call say,TEST,$@)$(CC) $(HEARTH_CPPFLAGS) $(CPPFLAGS) $(HEARTH_CFLAGS) $(CFLAGS) $(LDSAN) -MMD -MP -MF $@.d -o $@ \
+		$< $(wildcard $(addprefix tests/unit/,elf_writer.c)) $(B)/libhearth.a $(LDFLAGS) -lcmocka $(HEARTH_LDLIBS) $(LDLIBS)
+
+bench: bench-deps ## cost tables beside perf and bpftrace
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)bench/run

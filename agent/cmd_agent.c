@@ -1,0 +1,366 @@
+#include "agent/cmd_agent.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent/arguments.h"
+#include "agent/governor.h"
+#include "agent/log.h"
+#include "agent/output_dir.h"
+#include "agent/rate_limit.h"
+#include "agent/session.h"
+
+#define NS_PER_S      1000000000ull
+#define RATE_DEFAULT  19
+#define WINDOW_NS     (10 * NS_PER_S)
+#define BUDGET_BYTES  (1ull << 30)
+#define CPU_SHARE     0.01
+#define DONE(status)  ((status) + 1)
+
+static const char HELP[] =
+	"Usage: hearth agent --output DIR [OPTION]...\n"
+	"\n"
+	"Profile the whole machine all the time: one pprof file for each window, until SIGTERM.\n"
+	"\n"
+	"      --output DIR          where the windows go: hearth-<UTC time>.pb.gz; created if it is missing\n"
+	"      --output-bytes N      the folder's budget in bytes: the oldest windows go first (1 GiB)\n"
+	"  -F, --freq HZ             samples a second on each CPU (19)\n"
+	"      --window SECONDS      length of a window, such as 10 or 1m (10)\n"
+	"  -e, --event EVENT         cycles, cpu-clock or task-clock (cycles where there is a PMU, else cpu-clock)\n"
+	"      --idle                sample also the idle task\n"
+	"      --max-cpu PERCENT     hearth's own budget, of the whole machine: above it, it lowers its rate (1)\n"
+	"      --kernel-addresses    write the kernel's addresses into profiles, not only its function names\n"
+	"      --log-format FORMAT   text or json (text)\n"
+	"  -q, --quiet               log warnings and errors only\n"
+	"  -h, --help                this text\n";
+
+enum {
+	OPTION_OUTPUT = 256,
+	OPTION_OUTPUT_BYTES,
+	OPTION_WINDOW,
+	OPTION_IDLE,
+	OPTION_MAX_CPU,
+	OPTION_KERNEL_ADDRESSES,
+	OPTION_LOG_FORMAT,
+};
+
+static const struct option OPTIONS[] = {
+	{"output", required_argument, NULL, OPTION_OUTPUT},
+	{"output-bytes", required_argument, NULL, OPTION_OUTPUT_BYTES},
+	{"freq", required_argument, NULL, 'F'},
+	{"window", required_argument, NULL, OPTION_WINDOW},
+	{"event", required_argument, NULL, 'e'},
+	{"idle", no_argument, NULL, OPTION_IDLE},
+	{"max-cpu", required_argument, NULL, OPTION_MAX_CPU},
+	{"kernel-addresses", no_argument, NULL, OPTION_KERNEL_ADDRESSES},
+	{"log-format", required_argument, NULL, OPTION_LOG_FORMAT},
+	{"quiet", no_argument, NULL, 'q'},
+	{"help", no_argument, NULL, 'h'},
+	{0},
+};
+
+struct agent_options {
+	const char *output;
+	uint64_t output_bytes;
+	uint64_t rate_hz;
+	uint64_t window_ns;
+	const char *event_name;
+	struct event event;
+	double max_share;
+	bool idle, kernel_addresses, json, quiet;
+};
+
+struct agent {
+	struct agent_options options;
+	struct session *session;
+	struct output_dir *dir;
+	struct governor governor;
+	int signal_fd;
+	uint64_t cpu_ns; /* own, at the end of the last window */
+	uint64_t window_end_ns;
+	struct accounting total;
+	bool said_no_kernel;
+	bool writing_fails;
+};
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+static bool parse_share(const char *text, double *share_out)
+{
+	char *end;
+	double percent = strtod(text, &end);
+
+	if (end == text || (*end && strcmp(end, "%") != 0) || !(percent > 0 && percent <= 100)) {
+		fprintf(stderr, "hearth: --max-cpu: '%s' is not a percentage above 0 and up to 100\n", text);
+		return false;
+	}
+	*share_out = percent / 100;
+	return true;
+}
+
+static int take_option(int option, struct agent_options *o)
+{
+	switch (option) {
+	case OPTION_OUTPUT:
+		o->output = optarg;
+		return 0;
+	case OPTION_OUTPUT_BYTES:
+		return argument_uint("--output-bytes", optarg, 1 << 16, INT64_MAX, &o->output_bytes) ? 0 : DONE(STATUS_USAGE);
+	case 'F':
+		return argument_uint("-F", optarg, 1, 1000000, &o->rate_hz) ? 0 : DONE(STATUS_USAGE);
+	case OPTION_WINDOW:
+		return argument_duration("--window", optarg, &o->window_ns) ? 0 : DONE(STATUS_USAGE);
+	case 'e':
+		o->event_name = optarg;
+		return 0;
+	case OPTION_IDLE:
+		o->idle = true;
+		return 0;
+	case OPTION_MAX_CPU:
+		return parse_share(optarg, &o->max_share) ? 0 : DONE(STATUS_USAGE);
+	case OPTION_KERNEL_ADDRESSES:
+		o->kernel_addresses = true;
+		return 0;
+	case OPTION_LOG_FORMAT:
+		o->json = strcmp(optarg, "json") == 0;
+		if (!o->json && strcmp(optarg, "text") != 0)
+			return DONE(usage_error("agent", "--log-format: '%s' is neither text nor json", optarg));
+		return 0;
+	case 'q':
+		o->quiet = true;
+		return 0;
+	case 'h':
+		fputs(HELP, stdout);
+		return DONE(STATUS_OK);
+	default:
+		fprintf(stderr, "hearth: see 'hearth agent --help'\n");
+		return DONE(STATUS_USAGE);
+	}
+}
+
+static int check(struct agent_options *o)
+{
+	if (!o->output)
+		return DONE(usage_error("agent", "--output DIR is needed: where the windows go"));
+	if (o->window_ns < NS_PER_S / 2 || o->window_ns > 3600 * NS_PER_S)
+		return DONE(usage_error("agent", "--window: from 0.5 s to 1 h"));
+	int err = event_find(o->event_name, &o->event);
+	if (err == 0 && !o->event.is_time)
+		return DONE(usage_error("agent", "'%s' is not a clock; 'hearth record -e %s' counts it", o->event_name,
+					o->event_name));
+	if (err == -ENOENT)
+		return DONE(usage_error("agent", "there is no event '%s' here", o->event_name));
+	if (err < 0) {
+		fprintf(stderr, "hearth: this machine has no '%s' counter; use -e cpu-clock\n",
+			o->event_name ? o->event_name : "cycles");
+		return DONE(STATUS_FAILED);
+	}
+	if (o->rate_hz > rate_limit_hz()) {
+		fprintf(stderr,
+			"hearth: -F %" PRIu64 " is above this machine's limit; raise it: sysctl "
+			"kernel.perf_event_max_sample_rate=%" PRIu64 "\n",
+			o->rate_hz, o->rate_hz);
+		return DONE(STATUS_FAILED);
+	}
+	return 0;
+}
+
+static int parse(int argc, char **argv, struct agent_options *o)
+{
+	*o = (struct agent_options){
+		.output_bytes = BUDGET_BYTES, .rate_hz = RATE_DEFAULT, .window_ns = WINDOW_NS, .max_share = CPU_SHARE};
+	optind = 1;
+	for (int option; (option = getopt_long(argc, argv, "F:e:qh", OPTIONS, NULL)) >= 0;) {
+		int status = take_option(option, o);
+		if (status)
+			return status;
+	}
+	if (optind < argc)
+		return DONE(usage_error("agent", "what is '%s'? 'hearth record' runs commands", argv[optind]));
+	return check(o);
+}
+
+static int catch_signals(struct agent *a)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	a->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return a->signal_fd < 0 ? -errno : 0;
+}
+
+static int start(struct agent *a)
+{
+	const struct agent_options *o = &a->options;
+	struct session_options options = {
+		.sampler = {.event = o->event,
+			    .rate_hz = o->rate_hz,
+			    .period = 1,
+			    .window_ns = o->window_ns,
+			    .sample_idle = o->idle,
+			    .cgroup_fd = -1},
+		.kernel_addresses = o->kernel_addresses,
+	};
+	struct why why;
+
+	int err = catch_signals(a);
+	if (err < 0)
+		why_set(&why, err, "setting up signals: %s", strerror(-err));
+	if (err == 0)
+		err = output_dir_open(o->output, o->output_bytes, &a->dir, &why);
+	if (err == 0)
+		err = session_open(&options, &a->session, &why);
+	if (err == 0)
+		err = session_start(a->session, &why);
+	if (err < 0) {
+		log_line(LOG_ERROR, "%s", why.text);
+		return err;
+	}
+	governor_init(&a->governor, o->max_share, o->rate_hz);
+	a->cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+	a->window_end_ns = clock_ns(CLOCK_MONOTONIC) + o->window_ns;
+	log_line(LOG_INFO, "sampling %s on the whole machine at %" PRIu64 " Hz, windows of %.1f s into %s", o->event.name,
+		 o->rate_hz, (double)o->window_ns / 1e9, o->output);
+	return 0;
+}
+
+static void govern(struct agent *a, const struct accounting *account, uint64_t duration_ns)
+{
+	struct session_stats stats;
+	uint64_t cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID), own_ns = cpu_ns - a->cpu_ns + account->program_ns;
+	uint64_t before_hz = a->governor.rate_hz;
+
+	a->cpu_ns = cpu_ns;
+	session_stats(a->session, &stats);
+	if (!governor_update(&a->governor, own_ns, duration_ns * (uint64_t)stats.cpus))
+		return;
+	session_set_rate(a->session, a->governor.rate_hz);
+	log_line(a->governor.rate_hz < before_hz ? LOG_WARNING : LOG_INFO,
+		 "own CPU was %.2f %% of the machine (budget %.2f %%): sampling at %" PRIu64 " Hz now, was %" PRIu64,
+		 100 * a->governor.share, 100 * a->governor.max_share, a->governor.rate_hz, before_hz);
+}
+
+/* A full disk is said when it begins and when it is over, not in every window. */
+static void write_window(struct agent *a, const struct profile *profile, const struct accounting *account)
+{
+	const char *path;
+	char text[1024];
+	struct why why;
+
+	int err = output_dir_write(a->dir, profile, &path, &why);
+	accounting_describe(account, text, sizeof(text));
+	if (err < 0) {
+		if (!a->writing_fails)
+			log_line(LOG_ERROR, "%s; sampling goes on, windows are lost until this is mended", why.text);
+		log_line(LOG_INFO, "window lost: %s", text);
+	} else {
+		if (a->writing_fails)
+			log_line(LOG_WARNING, "writing works again");
+		log_line(LOG_INFO, "window %s: %s", path, text);
+	}
+	a->writing_fails = err < 0;
+}
+
+static int end_window(struct agent *a)
+{
+	struct profile *profile = NULL;
+	struct accounting account;
+
+	int err = session_end_window(a->session, &account, &profile);
+	accounting_add(&a->total, &account);
+	if (err < 0) {
+		log_line(LOG_ERROR, "building a window: %s; its %" PRIu64 " samples are counted as dropped", strerror(-err),
+			 account.dropped[ACCOUNT_OUT_OF_MEMORY]);
+		return err == -ENOMEM ? 0 : err;
+	}
+	if (!accounting_holds(&account))
+		log_line(LOG_ERROR, "the accounting of a window does not add up; please report this");
+	if (session_lacks_kernel_names(a->session) && !a->said_no_kernel) {
+		log_line(LOG_WARNING, "kernel symbols cannot be read: kernel frames are [kernel+0x...]; give hearth CAP_SYSLOG, and set "
+				      "kernel.kptr_restrict to 0 or 1");
+		a->said_no_kernel = true;
+	}
+	write_window(a, profile, &account);
+	govern(a, &account, (uint64_t)profile->duration_ns);
+	profile_free(profile);
+	return 0;
+}
+
+static bool told_to_stop(const struct agent *a)
+{
+	struct signalfd_siginfo info;
+
+	return read(a->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info);
+}
+
+static int run(struct agent *a)
+{
+	int err = 0;
+
+	while (err == 0) {
+		uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+		if (now_ns >= a->window_end_ns) {
+			err = end_window(a);
+			/* Windows keep their beat; one that was missed altogether is not made up for. */
+			a->window_end_ns += a->options.window_ns;
+			if (a->window_end_ns <= now_ns)
+				a->window_end_ns = now_ns + a->options.window_ns;
+			continue;
+		}
+		struct pollfd fds[] = {
+			{.fd = session_fd(a->session), .events = POLLIN},
+			{.fd = a->signal_fd, .events = POLLIN},
+		};
+		uint64_t left_ms = (a->window_end_ns - now_ns) / 1000000 + 1;
+		if (poll(fds, 2, (int)left_ms) < 0 && errno != EINTR)
+			return -errno;
+		if (told_to_stop(a))
+			break;
+		err = session_work(a->session);
+	}
+	session_stop(a->session);
+	int last_err = end_window(a);
+	return err < 0 ? err : last_err;
+}
+
+int cmd_agent(int argc, char **argv)
+{
+	struct agent a = {.signal_fd = -1};
+	char text[1024];
+
+	int status = parse(argc, argv, &a.options);
+	if (status)
+		return status - 1;
+	log_setup(a.options.json, a.options.quiet);
+	int err = start(&a);
+	if (err == 0) {
+		err = run(&a);
+		if (err < 0)
+			log_line(LOG_ERROR, "sampling ended: %s", strerror(-err));
+		accounting_describe(&a.total, text, sizeof(text));
+		log_line(LOG_INFO, "stopped after %" PRIu64 " windows: %s", a.total.windows, text);
+	}
+	session_close(a.session);
+	output_dir_close(a.dir);
+	if (a.signal_fd >= 0)
+		close(a.signal_fd);
+	return err < 0 ? STATUS_FAILED : STATUS_OK;
+}

@@ -1,0 +1,468 @@
+#include "agent/fold.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/frame_table.h"
+#include "agent/frame_names.h"
+#include "pprof/profile_builder.h"
+
+#define NS_PER_S 1000000000ll
+
+/* One stack of the window, before its frames have names. */
+struct folded {
+	uint64_t hash, check; /* the kernel program's: they cover process, thread name and all pcs */
+	uint64_t serial;      /* of the process instance; 0: not known */
+	uint64_t count;
+	profile_str process, thread; /* names */
+	int32_t tgid;
+	uint32_t first; /* in stacks: kernel frames, then user frames, leaf first */
+	uint16_t n_kernel, n_user;
+	uint8_t end; /* enum stack_end */
+	bool lost_way;	   /* a caller's pc is in no mapping: what came from there on is not shown */
+	bool image_known;
+};
+
+/* The profile of the window, while it is built. */
+struct building {
+	struct profile_builder *builder;
+	struct entry_names entries;
+	struct frame_names names;
+	profile_str key_pid, key_process, key_thread;
+};
+
+struct fold {
+	struct fold_options options;
+	struct process_table *processes;
+	struct image_table *images;
+	struct symbolizer *symbolizer;
+	uint64_t window, epoch;
+	struct frame_table frames;
+	uint32_t *stacks;
+	size_t n_stacks, stacks_capacity;
+	struct folded *folded;
+	size_t n_folded, folded_capacity;
+	uint32_t *slots; /* index into folded + 1, by hash; 0: free */
+	size_t n_slots;	 /* a power of two, more than twice n_folded */
+	uint32_t *locations; /* of the sample at hand */
+	struct building building;
+	struct kernel_names kernel;
+};
+
+int fold_create(const struct fold_options *options, struct process_table *processes, struct image_table *images,
+		struct symbolizer *symbolizer, struct fold **fold_out)
+{
+	struct fold *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return -ENOMEM;
+	f->options = *options;
+	f->processes = processes;
+	f->images = images;
+	f->symbolizer = symbolizer;
+	f->n_slots = 1024;
+	f->slots = calloc(f->n_slots, sizeof(f->slots[0]));
+	f->locations = malloc((KERNEL_FRAMES_MAX + USER_FRAMES_MAX + 2) * sizeof(f->locations[0]));
+	int err = f->slots && f->locations ? frame_table_init(&f->frames) : -ENOMEM;
+	if (err < 0) {
+		fold_destroy(f);
+		return err;
+	}
+	*fold_out = f;
+	return 0;
+}
+
+void fold_begin_drain(struct fold *f, uint64_t window, uint64_t epoch)
+{
+	f->window = window;
+	f->epoch = epoch;
+}
+
+static int grow_slots(struct fold *f)
+{
+	size_t n_slots = 2 * f->n_slots;
+	uint32_t *slots = calloc(n_slots, sizeof(*slots));
+
+	if (!slots)
+		return -ENOMEM;
+	for (size_t i = 0; i < f->n_folded; i++) {
+		size_t at = f->folded[i].hash & (n_slots - 1);
+		while (slots[at])
+			at = (at + 1) & (n_slots - 1);
+		slots[at] = (uint32_t)i + 1;
+	}
+	free(f->slots);
+	f->slots = slots;
+	f->n_slots = n_slots;
+	return 0;
+}
+
+/* The slot of a stack: of the same one from an earlier drain or another CPU, or a free one. */
+static uint32_t *slot_of(struct fold *f, const struct arena_entry *entry, uint64_t serial)
+{
+	size_t at = entry->hash & (f->n_slots - 1);
+
+	for (; f->slots[at]; at = (at + 1) & (f->n_slots - 1)) {
+		const struct folded *known = &f->folded[f->slots[at] - 1];
+		if (known->hash == entry->hash && known->check == entry->check && known->serial == serial)
+			break;
+	}
+	return &f->slots[at];
+}
+
+static int reserve(struct fold *f, size_t n_frames)
+{
+	if (2 * (f->n_folded + 1) > f->n_slots && grow_slots(f) < 0)
+		return -ENOMEM;
+	if (f->n_folded == f->folded_capacity) {
+		size_t capacity = f->folded_capacity ? 2 * f->folded_capacity : 256;
+		struct folded *grown = realloc(f->folded, capacity * sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		f->folded = grown;
+		f->folded_capacity = capacity;
+	}
+	if (f->n_stacks + n_frames > f->stacks_capacity) {
+		size_t capacity = 2 * f->stacks_capacity + n_frames + 4096;
+		uint32_t *grown = realloc(f->stacks, capacity * sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		f->stacks = grown;
+		f->stacks_capacity = capacity;
+	}
+	return 0;
+}
+
+static int push(struct fold *f, enum frame_kind kind, uint32_t image, uint64_t address)
+{
+	int64_t frame = frame_table_add(&f->frames, kind, image, address);
+
+	if (frame < 0)
+		return (int)frame;
+	f->stacks[f->n_stacks++] = (uint32_t)frame;
+	return 0;
+}
+
+/* What a user pc is. A caller's pc is a return address: the call lies one byte before it. */
+static int push_user(struct fold *f, struct folded *stack, const struct mapping *mapping, uint64_t pc, bool leaf)
+{
+	uint64_t vaddr, offset;
+
+	if (!mapping)
+		return push(f, FRAME_MARK, FRAME_NO_IMAGE, MARK_UNMAPPED);
+	struct image *image =
+		mapping->image == MAPPING_NO_IMAGE ? NULL : image_table_get(f->images, mapping->image);
+	if (!image)
+		return push(f, FRAME_MARK, FRAME_NO_IMAGE, MARK_ANONYMOUS);
+	image->last_used = f->window;
+	offset = pc - mapping->start + mapping->file_offset;
+	if (leaf)
+		stack->image_known = image->state == IMAGE_READ;
+	if (image->state == IMAGE_READ && image_vaddr(image, offset, &vaddr))
+		return push(f, FRAME_IMAGE, mapping->image, vaddr);
+	return push(f, FRAME_OFFSET, mapping->image, offset);
+}
+
+static int push_user_stack(struct fold *f, struct folded *stack, const struct process *process, const uint64_t *pcs,
+			   size_t n)
+{
+	if (!process)
+		return 0;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t pc = i ? pcs[i] - 1 : pcs[i];
+		const struct mapping *mapping = mapset_find(process->mappings, pc);
+		if (!mapping && i) {
+			stack->lost_way = true;
+			return 0;
+		}
+		int err = push_user(f, stack, mapping, pc, i == 0);
+		if (err < 0)
+			return err;
+		stack->n_user++;
+		stack->lost_way = !mapping;
+		if (!mapping)
+			return 0;
+	}
+	return 0;
+}
+
+static int64_t intern(struct profile_builder *b, const char *text)
+{
+	return profile_builder_string(b, text, strlen(text));
+}
+
+static int begin_profile(struct fold *f)
+{
+	struct building *b = &f->building;
+
+	if (b->builder)
+		return 0;
+	int err = profile_builder_create(&b->builder);
+	if (err < 0)
+		return err;
+	int64_t pid = intern(b->builder, "pid"), process = intern(b->builder, "process"),
+		thread = intern(b->builder, "thread");
+	err = pid < 0 || process < 0 || thread < 0 ? -ENOMEM : entry_names_init(&b->entries, b->builder);
+	if (err < 0) {
+		profile_builder_destroy(b->builder);
+		b->builder = NULL;
+		return err;
+	}
+	b->key_pid = (profile_str)pid;
+	b->key_process = (profile_str)process;
+	b->key_thread = (profile_str)thread;
+	return 0;
+}
+
+static int name_stack(struct fold *f, struct folded *stack, const struct process *process, const char *comm)
+{
+	const char *name = process ? process->name : stack->tgid ? comm : "[idle]";
+	int64_t process_id = intern(f->building.builder, name), thread_id = intern(f->building.builder, comm);
+
+	if (process_id < 0 || thread_id < 0)
+		return -ENOMEM;
+	stack->process = (profile_str)process_id;
+	stack->thread = (profile_str)thread_id;
+	return 0;
+}
+
+/* Inside execve() the old registers are still there, but the old mappings are not: such a sample has no user stack. */
+static bool is_inside_exec(const struct process *process, const struct arena_entry *entry, const uint64_t *frames)
+{
+	return process && process->start_ns && entry->n_kernel && entry->n_user &&
+	       !mapset_find(process->mappings, frames[entry->n_kernel]);
+}
+
+static int fold_new(struct fold *f, struct folded *stack, const struct process *process,
+		    const struct arena_entry *entry, const uint64_t *frames)
+{
+	char comm[sizeof(entry->comm) + 1] = "";
+
+	memcpy(comm, entry->comm, sizeof(entry->comm));
+	int err = name_stack(f, stack, process, comm);
+	for (size_t i = 0; err == 0 && i < entry->n_kernel; i++)
+		err = push(f, FRAME_KERNEL, FRAME_NO_IMAGE, i ? frames[i] - 1 : frames[i]);
+	if (is_inside_exec(process, entry, frames))
+		stack->end = END_NO_USER;
+	else if (err == 0)
+		err = push_user_stack(f, stack, process, frames + entry->n_kernel, entry->n_user);
+	return err;
+}
+
+int fold_add(void *fold, const struct arena_entry *entry, const uint64_t *frames)
+{
+	struct fold *f = fold;
+	const struct process *process = NULL;
+
+	int err = begin_profile(f);
+	if (err == 0)
+		err = reserve(f, (size_t)entry->n_kernel + entry->n_user);
+	if (err < 0)
+		return err;
+	if (entry->tgid)
+		process = process_table_find(f->processes, (int32_t)entry->tgid, entry->first_ns, f->window, f->epoch);
+	uint32_t *slot = slot_of(f, entry, process ? process->serial : 0);
+	if (*slot) {
+		f->folded[*slot - 1].count += entry->count;
+		return 0;
+	}
+	struct folded stack = {
+		.hash = entry->hash,
+		.check = entry->check,
+		.serial = process ? process->serial : 0,
+		.tgid = (int32_t)entry->tgid,
+		.count = entry->count,
+		.first = (uint32_t)f->n_stacks,
+		.n_kernel = entry->n_kernel,
+		.end = entry->user_end,
+	};
+	err = fold_new(f, &stack, process, entry, frames);
+	if (err < 0) {
+		f->n_stacks = stack.first;
+		return err;
+	}
+	f->folded[f->n_folded++] = stack;
+	*slot = (uint32_t)f->n_folded;
+	return 0;
+}
+
+/* Why a stack is not complete; ACCOUNT_CUTS when it is. Without unwind tables, a stack is complete when its
+ * chain of frame pointers ends in the ABI's 0 behind at least one caller, or when it reached a function that
+ * nothing calls: a process's or a thread's entry, or main's caller. */
+static enum account_cut cut_of(const struct fold *f, const struct folded *stack, const struct entry_names *entries)
+{
+	const uint32_t *user = f->stacks + stack->first + stack->n_kernel;
+
+	if (stack->end == END_NO_USER)
+		return ACCOUNT_CUTS;
+	if (!stack->serial)
+		return CUT_NO_PROCESS;
+	if (stack->end == END_NO_REGISTERS)
+		return CUT_NO_REGISTERS;
+	if (stack->end == END_COMPAT)
+		return CUT_COMPAT;
+	uint16_t n = stack->n_user;
+	if (n && entry_names_is_entry(entries, f->frames.frames[user[n - 1]].name))
+		return ACCOUNT_CUTS;
+	if (n > 1 && entry_names_is_main(entries, f->frames.frames[user[n - 2]].name))
+		return ACCOUNT_CUTS;
+	if (n <= 1)
+		return CUT_NO_FRAME_POINTER;
+	if (stack->lost_way)
+		return CUT_BAD_FRAME;
+	switch (stack->end) {
+	case END_FRAME_ZERO:
+		return ACCOUNT_CUTS;
+	case END_UNREADABLE:
+		return CUT_UNREADABLE;
+	case END_TOO_DEEP:
+		return CUT_TOO_DEEP;
+	default:
+		return CUT_BAD_FRAME;
+	}
+}
+
+static void account(struct accounting *a, const struct folded *stack, enum account_cut cut)
+{
+	a->samples += stack->count;
+	if (cut == ACCOUNT_CUTS)
+		a->complete += stack->count;
+	else
+		a->cut[cut] += stack->count;
+	if (stack->end != END_NO_USER) {
+		a->user_samples += stack->count;
+		if (stack->image_known)
+			a->image_known += stack->count;
+	}
+}
+
+static int64_t weight_of(const struct fold *f, const struct fold_window *window)
+{
+	return f->options.event.is_time ? NS_PER_S / (int64_t)window->rate_hz : (int64_t)f->options.period;
+}
+
+static int describe_profile(const struct fold *f, const struct fold_window *window, struct profile_builder *builder)
+{
+	const struct event *event = &f->options.event;
+	const char *type = event->is_time ? "cpu" : event->name;
+	const char *unit = event->is_time ? "nanoseconds" : "count";
+
+	int err = profile_builder_sample_type(builder, "samples", "count");
+	if (err == 0)
+		err = profile_builder_sample_type(builder, type, unit);
+	if (err == 0)
+		err = profile_builder_period(builder, type, unit, weight_of(f, window));
+	if (err == 0)
+		err = profile_builder_default_sample_type(builder, type);
+	profile_builder_time(builder, window->time_ns, window->duration_ns);
+	return err;
+}
+
+/* pid is a number and the names are strings: a Pyroscope server makes a series of each distinct string (PROTOCOLS.md), and
+ * a series for each pid would be too many; a series for each program is what users look for. */
+static int add_sample(struct fold *f, const struct folded *stack, enum account_cut cut, int64_t weight)
+{
+	struct building *b = &f->building;
+	int64_t values[2] = {(int64_t)stack->count, (int64_t)stack->count * weight};
+	struct profile_label labels[] = {
+		{.key = b->key_pid, .num = stack->tgid},
+		{.key = b->key_process, .str = stack->process},
+		{.key = b->key_thread, .str = stack->thread},
+	};
+	size_t n = 0;
+
+	for (size_t i = 0; i < (size_t)stack->n_kernel + stack->n_user; i++)
+		f->locations[n++] = f->frames.frames[f->stacks[stack->first + i]].location;
+	if (cut != ACCOUNT_CUTS) {
+		int64_t mark = frame_names_cut(&b->names, cut);
+		if (mark < 0)
+			return (int)mark;
+		f->locations[n++] = (uint32_t)mark;
+	}
+	int64_t added = profile_builder_sample(b->builder, f->locations, n, labels, sizeof(labels) / sizeof(labels[0]),
+					       values);
+	return added < 0 ? (int)added : 0;
+}
+
+static int add_comments(const struct fold *f, const struct fold_window *window, const struct accounting *a,
+			struct profile_builder *builder)
+{
+	char text[1024];
+
+	int err = profile_builder_comment(builder, "hearth " HEARTH_VERSION);
+	if (err < 0)
+		return err;
+	if (f->options.event.is_time)
+		snprintf(text, sizeof(text), "event=%s rate_hz=%" PRIu64 " cpus=%d", f->options.event.name,
+			 window->rate_hz, window->cpus);
+	else
+		snprintf(text, sizeof(text), "event=%s period=%" PRIu64 " cpus=%d", f->options.event.name,
+			 f->options.period, window->cpus);
+	err = profile_builder_comment(builder, text);
+	if (err < 0)
+		return err;
+	accounting_describe(a, text, sizeof(text));
+	return profile_builder_comment(builder, text);
+}
+
+static int build(struct fold *f, const struct fold_window *window, struct accounting *a, struct profile **profile_out)
+{
+	struct building *b = &f->building;
+
+	int err = begin_profile(f);
+	if (err == 0)
+		err = describe_profile(f, window, b->builder);
+	if (err == 0)
+		err = frame_names_resolve(&b->names, &f->frames, b->builder, f->images, f->symbolizer, &f->kernel,
+					  f->options.kernel_addresses);
+	for (size_t i = 0; err == 0 && i < f->n_folded; i++) {
+		enum account_cut cut = cut_of(f, &f->folded[i], &b->entries);
+		err = add_sample(f, &f->folded[i], cut, weight_of(f, window));
+		if (err == 0)
+			account(a, &f->folded[i], cut);
+	}
+	if (err == 0)
+		err = add_comments(f, window, a, b->builder);
+	return err < 0 ? err : profile_builder_finish(b->builder, profile_out);
+}
+
+int fold_finish(struct fold *f, const struct fold_window *window, struct accounting *account_inout,
+		struct profile **profile_out)
+{
+	struct accounting a = *account_inout;
+
+	int err = build(f, window, &a, profile_out);
+	if (err < 0) {
+		a = *account_inout;
+		for (size_t i = 0; i < f->n_folded; i++)
+			a.dropped[ACCOUNT_OUT_OF_MEMORY] += f->folded[i].count;
+	}
+	*account_inout = a;
+	profile_builder_destroy(f->building.builder);
+	f->building = (struct building){0};
+	f->n_folded = 0;
+	f->n_stacks = 0;
+	memset(f->slots, 0, f->n_slots * sizeof(f->slots[0]));
+	frame_table_clear(&f->frames);
+	return err;
+}
+
+bool fold_lacks_kernel_names(const struct fold *f)
+{
+	return f->kernel.unreadable;
+}
+
+void fold_destroy(struct fold *f)
+{
+	if (!f)
+		return;
+	frame_table_deinit(&f->frames);
+	free(f->stacks);
+	free(f->folded);
+	free(f->slots);
+	free(f->locations);
+	profile_builder_destroy(f->building.builder);
+	free(f);
+}

@@ -1,0 +1,332 @@
+#include "agent/frame_names.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/scope.h"
+
+#define KERNEL_MAPPING	     "[kernel.kallsyms]"
+#define KERNEL_RELOAD_NS     (60 * 1000000000ull)
+#define KERNEL_BASE_FALLBACK 0xffffffff81000000ull /* x86-64's __START_KERNEL without KASLR */
+#define PAGE_MASK	     4095ull
+
+static const char *const ENTRIES[] = {
+	"_start", "__libc_start_main", "__libc_start_call_main", "__libc_start_main_impl", "start_thread", "clone",
+	"clone3", "__clone", "__clone3", "_rt0_amd64_linux", "runtime.rt0_go", "runtime.rt0_go.abi0",
+	"runtime.goexit", "runtime.goexit.abi0", "runtime.mstart", "runtime.mstart.abi0", "ret_from_fork",
+	"ret_from_fork_asm",
+};
+static const char *const MAINS[] = {"main"};
+
+static int64_t intern(struct profile_builder *b, const char *text)
+{
+	return profile_builder_string(b, text, strlen(text));
+}
+
+int entry_names_init(struct entry_names *e, struct profile_builder *builder)
+{
+	*e = (struct entry_names){0};
+	for (size_t i = 0; i < sizeof(ENTRIES) / sizeof(ENTRIES[0]); i++) {
+		int64_t name = intern(builder, ENTRIES[i]);
+		if (name < 0)
+			return (int)name;
+		e->entries[e->n++] = (profile_str)name;
+	}
+	for (size_t i = 0; i < sizeof(MAINS) / sizeof(MAINS[0]); i++) {
+		int64_t name = intern(builder, MAINS[i]);
+		if (name < 0)
+			return (int)name;
+		e->main_names[e->n_main++] = (profile_str)name;
+	}
+	return 0;
+}
+
+bool entry_names_is_entry(const struct entry_names *e, profile_str name)
+{
+	for (size_t i = 0; i < e->n; i++)
+		if (e->entries[i] == name)
+			return true;
+	return false;
+}
+
+bool entry_names_is_main(const struct entry_names *e, profile_str name)
+{
+	for (size_t i = 0; i < e->n_main; i++)
+		if (e->main_names[i] == name)
+			return true;
+	return false;
+}
+
+/* A location with one function and no line numbers. */
+static int64_t plain_location(struct profile_builder *b, uint32_t mapping, uint64_t address, const char *name,
+			      const char *system_name)
+{
+	int64_t name_id = intern(b, name), system_id = intern(b, system_name);
+
+	if (name_id < 0 || system_id < 0)
+		return -ENOMEM;
+	struct profile_function function = {.name = (profile_str)name_id, .system_name = (profile_str)system_id};
+	int64_t id = profile_builder_function(b, &function);
+	if (id < 0)
+		return id;
+	struct profile_line line = {.function = (uint32_t)id};
+	return profile_builder_location(b, mapping, address, &line, 1);
+}
+
+int64_t frame_names_cut(struct frame_names *n, enum account_cut cut)
+{
+	char name[64];
+
+	if (!n->cuts[cut]) {
+		snprintf(name, sizeof(name), "[truncated: %s]", accounting_cut_name(cut));
+		int64_t location = plain_location(n->builder, PROFILE_NONE, 0, name, name);
+		if (location < 0)
+			return location;
+		n->cuts[cut] = (uint32_t)location + 1;
+	}
+	return n->cuts[cut] - 1;
+}
+
+static int resolve_mark(struct frame_names *n, struct frame *frame)
+{
+	const char *name = frame->address == MARK_ANONYMOUS ? "[anonymous]" : "[unmapped]";
+	int64_t location = plain_location(n->builder, PROFILE_NONE, 0, name, name);
+
+	if (location < 0)
+		return (int)location;
+	frame->location = (uint32_t)location;
+	return 0;
+}
+
+/* Take an answer's frames into the profile. */
+static int take_answer(struct frame_names *n, struct frame *frame, uint32_t mapping, uint64_t address,
+		       const struct symbolizer_reply *reply, const struct symbolizer_answer *answer)
+{
+	struct profile_line lines[64];
+	size_t n_lines = answer->count < 64 ? answer->count : 64;
+
+	for (size_t i = 0; i < n_lines; i++) {
+		const struct symbolizer_frame *from = &reply->frames[answer->first + i];
+		int64_t name = intern(n->builder, from->name), system_name = intern(n->builder, from->system_name),
+			file = intern(n->builder, from->file);
+		if (name < 0 || system_name < 0 || file < 0)
+			return -ENOMEM;
+		struct profile_function function = {.name = (profile_str)name,
+						    .system_name = (profile_str)system_name,
+						    .filename = (profile_str)file,
+						    .start_line = from->start_line};
+		int64_t id = profile_builder_function(n->builder, &function);
+		if (id < 0)
+			return (int)id;
+		lines[i] = (struct profile_line){.function = (uint32_t)id, .line = from->line};
+		frame->name = (profile_str)name;
+	}
+	int64_t location = profile_builder_location(n->builder, mapping, address, lines, n_lines);
+	if (location < 0)
+		return (int)location;
+	frame->location = (uint32_t)location;
+	return 0;
+}
+
+/* ---- images ---- */
+
+static int64_t mapping_of(struct frame_names *n, const struct image *image, uint64_t vaddr)
+{
+	char hex[2 * BUILD_ID_MAX + 1] = "";
+	struct profile_mapping mapping = {.has_functions = true};
+
+	for (uint8_t i = 0; i < image->build_id_bytes; i++)
+		snprintf(hex + 2 * i, 3, "%02x", image->build_id[i]);
+	int64_t filename = intern(n->builder, image->path), build_id = intern(n->builder, hex);
+	if (filename < 0 || build_id < 0)
+		return -ENOMEM;
+	mapping.filename = (profile_str)filename;
+	mapping.build_id = (profile_str)build_id;
+	for (uint8_t i = 0; i < image->n_segments; i++) {
+		const struct image_segment *s = &image->segments[i];
+		if (vaddr < s->vaddr || vaddr - s->vaddr >= s->file_bytes)
+			continue;
+		/* As the loader maps it: whole pages, so that a reader gets the file address of a vaddr by
+		 * address - start + file_offset. */
+		mapping.start = s->vaddr & ~PAGE_MASK;
+		mapping.limit = (s->vaddr + s->file_bytes + PAGE_MASK) & ~PAGE_MASK;
+		mapping.file_offset = s->file_offset & ~PAGE_MASK;
+	}
+	return profile_builder_mapping(n->builder, &mapping);
+}
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash && slash[1] ? slash + 1 : path;
+}
+
+static int unnamed_frame(struct frame_names *n, const struct image *image, struct frame *frame, int64_t mapping)
+{
+	char name[320];
+
+	snprintf(name, sizeof(name), "[%.255s+0x%" PRIx64 "]", base_name(image->path), frame->address);
+	int64_t location = plain_location(n->builder, (uint32_t)mapping, frame->address, name, name);
+	if (location < 0)
+		return (int)location;
+	frame->location = (uint32_t)location;
+	return 0;
+}
+
+/* All frames of one image: order[0..count). */
+static int resolve_image(struct frame_names *n, struct image *image, struct symbolizer *symbolizer,
+			 const uint32_t *order, size_t count)
+{
+	struct symbolizer_reply *reply = NULL;
+	AUTO_FREE uint64_t *vaddrs = malloc(count * sizeof(*vaddrs));
+	if (!vaddrs)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		vaddrs[i] = n->frames->frames[order[i]].address;
+	bool has_vaddrs = n->frames->frames[order[0]].kind == FRAME_IMAGE;
+	/* A file that cannot be read costs its names, not its samples. */
+	if (has_vaddrs && symbolizer_names(symbolizer, image->id, image->fd, vaddrs, count, &reply) < 0)
+		reply = NULL;
+	int err = 0;
+	for (size_t i = 0; err == 0 && i < count; i++) {
+		struct frame *frame = &n->frames->frames[order[i]];
+		int64_t mapping = mapping_of(n, image, has_vaddrs ? frame->address : UINT64_MAX);
+		if (mapping < 0)
+			err = (int)mapping;
+		else if (reply && reply->answers[i].count)
+			err = take_answer(n, frame, (uint32_t)mapping, frame->address, reply, &reply->answers[i]);
+		else
+			err = unnamed_frame(n, image, frame, mapping);
+	}
+	symbolizer_reply_free(reply);
+	return err;
+}
+
+/* ---- kernel ---- */
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Modules and BPF programs come and go: read again when an address had no name, at most once a minute. */
+static void load_kernel(struct symbolizer *symbolizer, struct kernel_names *kernel)
+{
+	uint64_t now = now_ns();
+	bool due = !kernel->loaded_at_ns || (kernel->unnamed && now - kernel->loaded_at_ns > KERNEL_RELOAD_NS);
+
+	if (!due)
+		return;
+	kernel->loaded_at_ns = now;
+	kernel->unnamed = false;
+	AUTO_CLOSE int fd = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC);
+	int loaded = fd < 0 ? -errno : symbolizer_kernel_load(symbolizer, fd);
+	kernel->loaded = loaded > 0;
+	kernel->unreadable = loaded <= 0;
+}
+
+static int unnamed_kernel(struct frame_names *n, struct frame *frame, int64_t mapping, uint64_t base, uint64_t address)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "[kernel+0x%" PRIx64 "]", frame->address - base);
+	int64_t location = plain_location(n->builder, (uint32_t)mapping, address, name, name);
+	if (location < 0)
+		return (int)location;
+	frame->location = (uint32_t)location;
+	return 0;
+}
+
+/* Kernel addresses would tell readers of a profile where the kernel lies; a name is what they need. Without
+ * addresses, all pcs of one function are one location. */
+static int resolve_kernel(struct frame_names *n, struct symbolizer *symbolizer, struct kernel_names *kernel,
+			  const uint32_t *order, size_t count, bool with_addresses)
+{
+	struct symbolizer_reply *reply = NULL;
+	struct profile_mapping mapping = {.has_functions = true};
+	AUTO_FREE uint64_t *addresses = malloc(count * sizeof(*addresses));
+	if (!addresses)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		addresses[i] = n->frames->frames[order[i]].address;
+	load_kernel(symbolizer, kernel);
+	if (!kernel->loaded || symbolizer_kernel_names(symbolizer, addresses, count, &reply) < 0)
+		reply = NULL;
+	int64_t filename = intern(n->builder, KERNEL_MAPPING);
+	if (filename < 0)
+		return (int)filename;
+	mapping.filename = (profile_str)filename;
+	if (with_addresses) {
+		mapping.start = 1ull << 63;
+		mapping.limit = UINT64_MAX;
+	}
+	int64_t id = profile_builder_mapping(n->builder, &mapping);
+	uint64_t base = kernel->loaded ? symbolizer_kernel_base(symbolizer) : 0;
+	int err = id < 0 ? (int)id : 0;
+	for (size_t i = 0; err == 0 && i < count; i++) {
+		struct frame *frame = &n->frames->frames[order[i]];
+		uint64_t address = with_addresses ? frame->address : 0;
+		if (reply && reply->answers[i].count) {
+			err = take_answer(n, frame, (uint32_t)id, address, reply, &reply->answers[i]);
+		} else {
+			kernel->unnamed = kernel->loaded;
+			err = unnamed_kernel(n, frame, id, base ? base : KERNEL_BASE_FALLBACK, address);
+		}
+	}
+	symbolizer_reply_free(reply);
+	return err;
+}
+
+static int by_group(const void *a, const void *b, void *context)
+{
+	const struct frame *frames = context;
+	const struct frame *x = &frames[*(const uint32_t *)a], *y = &frames[*(const uint32_t *)b];
+
+	if (x->kind != y->kind)
+		return x->kind < y->kind ? -1 : 1;
+	if (x->image != y->image)
+		return x->image < y->image ? -1 : 1;
+	return x->address < y->address ? -1 : x->address > y->address;
+}
+
+int frame_names_resolve(struct frame_names *n, struct frame_table *frames, struct profile_builder *builder,
+			struct image_table *images, struct symbolizer *symbolizer, struct kernel_names *kernel,
+			bool kernel_addresses)
+{
+	AUTO_FREE uint32_t *order = malloc((frames->n + 1) * sizeof(*order));
+	int err = order ? 0 : -ENOMEM;
+
+	*n = (struct frame_names){.builder = builder, .frames = frames};
+	for (uint32_t i = 0; err == 0 && i < frames->n; i++)
+		order[i] = i;
+	if (err == 0)
+		qsort_r(order, frames->n, sizeof(*order), by_group, frames->frames);
+	for (size_t first = 0, end; err == 0 && first < frames->n; first = end) {
+		struct frame *group = &frames->frames[order[first]];
+		for (end = first + 1; end < frames->n; end++) {
+			const struct frame *next = &frames->frames[order[end]];
+			if (next->kind != group->kind || next->image != group->image)
+				break;
+		}
+		if (group->kind == FRAME_KERNEL) {
+			err = resolve_kernel(n, symbolizer, kernel, order + first, end - first, kernel_addresses);
+		} else if (group->kind == FRAME_MARK) {
+			for (size_t i = first; err == 0 && i < end; i++)
+				err = resolve_mark(n, &frames->frames[order[i]]);
+		} else {
+			err = resolve_image(n, image_table_get(images, group->image), symbolizer, order + first,
+					    end - first);
+		}
+	}
+	return err;
+}

@@ -1,0 +1,147 @@
+#include "agent/image_open.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/scope.h"
+
+#define FILE_MAX_BYTES (16ull << 30)
+
+/* /proc/PID as a descriptor: once the process is gone it leads nowhere, never to another process with that pid. */
+static int open_process(pid_t pid)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* From a place to a readable file: checked before it is opened, because opening a FIFO waits and opening a device acts. */
+static int open_place(int place, const struct image_request *check, struct opened_image *opened_out)
+{
+	char path[64];
+	struct stat status;
+
+	if (fstat(place, &status) < 0)
+		return -errno;
+	if (!S_ISREG(status.st_mode))
+		return -EINVAL;
+	if ((uint64_t)status.st_size > FILE_MAX_BYTES)
+		return -EFBIG;
+	if (check && check->has_inode &&
+	    (status.st_ino != check->inode || major(status.st_dev) != check->dev_major ||
+	     minor(status.st_dev) != check->dev_minor))
+		return -ESTALE;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", place);
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	opened_out->fd = fd;
+	opened_out->dev_major = major(status.st_dev);
+	opened_out->dev_minor = minor(status.st_dev);
+	opened_out->inode = status.st_ino;
+	opened_out->bytes = (uint64_t)status.st_size;
+	opened_out->mtime_ns = status.st_mtim.tv_sec * 1000000000ll + status.st_mtim.tv_nsec;
+	return 0;
+}
+
+/* map_files leads to the mapped file itself, whatever happened to its name. Device and inode are not compared: on btrfs and overlayfs
+ * fstat() tells others than the mapping does. */
+static int open_map_file(int process, const struct image_request *request, struct opened_image *opened_out)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "map_files/%" PRIx64 "-%" PRIx64, request->start, request->end);
+	AUTO_CLOSE int place = openat(process, name, O_PATH | O_CLOEXEC);
+	if (place < 0)
+		return -errno;
+	return open_place(place, NULL, opened_out);
+}
+
+/* A path inside a root folder; no link leads out of it, and none of /proc's magic ones is followed. */
+static int open_inside(int root, const struct image_request *request, struct opened_image *opened_out)
+{
+	struct open_how how = {
+		.flags = O_PATH | O_CLOEXEC,
+		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+	};
+
+	AUTO_CLOSE int place = (int)syscall(SYS_openat2, root, request->path, &how, sizeof(how));
+	if (place < 0)
+		return -errno;
+	return open_place(place, request, opened_out);
+}
+
+static int open_in_root_of(int process, const struct image_request *request, struct opened_image *opened_out)
+{
+	AUTO_CLOSE int root = openat(process, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	return root < 0 ? -errno : open_inside(root, request, opened_out);
+}
+
+static int open_by_parent(const struct image_request *request, struct opened_image *opened_out)
+{
+	AUTO_CLOSE int parent = request->parent > 0 ? open_process(request->parent) : -ESRCH;
+
+	return parent < 0 ? parent : open_in_root_of(parent, request, opened_out);
+}
+
+static int open_in_own_root(const struct image_request *request, struct opened_image *opened_out)
+{
+	AUTO_CLOSE int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	return root < 0 ? -errno : open_inside(root, request, opened_out);
+}
+
+/* Which of two failures tells more: that a file is of a kind that is not read, or another one, or may not be read. */
+static int more_telling(int a, int b)
+{
+	static const int ORDER[] = {-EINVAL, -EFBIG, -EMFILE, -ESTALE, -EPERM, -EACCES};
+
+	for (size_t i = 0; i < sizeof(ORDER) / sizeof(ORDER[0]); i++)
+		if (a == ORDER[i] || b == ORDER[i])
+			return ORDER[i];
+	return -ENOENT;
+}
+
+int image_open(const struct image_request *request, struct opened_image *opened_out)
+{
+	struct opened_image opened = {.route = IMAGE_BY_MAP_FILES};
+	AUTO_CLOSE int process = open_process(request->tgid);
+	int err = -ENOENT, last = -ENOENT;
+
+	if (process >= 0) {
+		err = open_map_file(process, request, &opened);
+		if (err == 0) {
+			*opened_out = opened;
+			return 0;
+		}
+		last = more_telling(err, last);
+		opened.route = IMAGE_BY_ROOT;
+		err = open_in_root_of(process, request, &opened);
+	}
+	/* Only when the process is gone: a living one's own root is the only right one. */
+	if (process < 0 || err == -ENOENT || err == -ESRCH) {
+		last = more_telling(err, last);
+		opened.route = IMAGE_BY_PARENT;
+		err = open_by_parent(request, &opened);
+		if (err < 0 && err != -EINVAL) {
+			last = more_telling(err, last);
+			opened.route = IMAGE_BY_OWN_ROOT;
+			err = open_in_own_root(request, &opened);
+		}
+	}
+	if (err < 0)
+		return more_telling(err, last);
+	*opened_out = opened;
+	return 0;
+}

@@ -1,0 +1,46 @@
+/* Opening the files of other processes by SAFETY.md's rules (6, 8, 10): the only place that does.
+ *
+ * A file is reached through /proc/PID/map_files/START-END where that is allowed; else by its path inside the process's own root,
+ * with openat2(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS), O_PATH first; when the process is gone, through the root of its
+ * parent, then our own root. Regular files only (checked on the O_PATH descriptor, before the real open), O_RDONLY | O_NONBLOCK |
+ * O_CLOEXEC | O_NOCTTY. Nothing is executed, no namespace is entered, no byte of the file is read. */
+#ifndef HEARTH_AGENT_IMAGE_OPEN_H
+#define HEARTH_AGENT_IMAGE_OPEN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* What is known of a mapping whose file is wanted. */
+struct image_request {
+	pid_t tgid;
+	pid_t parent;	     /* 0 when unknown */
+	uint64_t start;	     /* of the mapping, as the kernel told */
+	uint64_t end;
+	const char *path;    /* as the kernel told; may end in " (deleted)" */
+	bool has_inode;	     /* dev and inode are known: a path must lead to exactly them */
+	uint32_t dev_major, dev_minor;
+	uint64_t inode;
+};
+
+enum image_route {
+	IMAGE_BY_MAP_FILES, /* the very file that is mapped */
+	IMAGE_BY_ROOT,	    /* a path inside the process's root, with matching inode when has_inode */
+	IMAGE_BY_PARENT,    /* as above, by the parent's root: the process was gone */
+	IMAGE_BY_OWN_ROOT,
+};
+
+struct opened_image {
+	int fd; /* owned by the caller */
+	enum image_route route;
+	uint32_t dev_major, dev_minor;
+	uint64_t inode;
+	uint64_t bytes;
+	int64_t mtime_ns;
+};
+
+/* Returns 0, -ENOENT (no way leads to the file any more), -ESTALE (paths lead to another file: inode differs),
+ * -EINVAL (not a regular file), -EFBIG (over 16 GiB), -EACCES/-EPERM (not allowed), -EMFILE. The most telling error of the routes tried. */
+int image_open(const struct image_request *request, struct opened_image *opened_out);
+
+#endif

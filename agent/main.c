@@ -1,0 +1,62 @@
+/* hearth: an always-on, whole-system CPU profiler. */
+#include <bpf/libbpf.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/arguments.h"
+#include "agent/check.h"
+#include "agent/cmd_agent.h"
+#include "agent/cmd_record.h"
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *does;
+} COMMANDS[] = {
+	{"record", cmd_record, "sample now: the whole machine, some processes, or a command"},
+	{"agent", cmd_agent, "profile the whole machine all the time"},
+	{"check", cmd_check, "what this machine allows, and the remedy for each lack"},
+};
+#define N_COMMANDS (sizeof(COMMANDS) / sizeof(COMMANDS[0]))
+
+static int help(FILE *stream)
+{
+	fprintf(stream, "Usage: hearth COMMAND [OPTION]...\n\n"
+			"An always-on, whole-system CPU profiler for Linux.\n\n");
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		fprintf(stream, "  %-8s %s\n", COMMANDS[i].name, COMMANDS[i].does);
+	fprintf(stream, "\n'hearth COMMAND --help' tells more. 'hearth --version' prints the version.\n"
+			"Try: sudo hearth record -d 10 -o profile.svg\n");
+	return STATUS_OK;
+}
+
+/* libbpf's messages are for developers of BPF programs: HEARTH_DEBUG=1 shows them. */
+static int print_libbpf(enum libbpf_print_level level, const char *format, va_list arguments)
+{
+	if (!getenv("HEARTH_DEBUG") || level == LIBBPF_DEBUG)
+		return 0;
+	return vfprintf(stderr, format, arguments);
+}
+
+int main(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : "";
+
+	libbpf_set_print(print_libbpf);
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
+		return help(stdout);
+	if (strcmp(name, "--version") == 0) {
+		printf("hearth %s\n", HEARTH_VERSION);
+		return STATUS_OK;
+	}
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		if (strcmp(name, COMMANDS[i].name) == 0)
+			return COMMANDS[i].run(argc - 1, argv + 1);
+	if (!*name) {
+		help(stderr);
+		return STATUS_USAGE;
+	}
+	return usage_error("", "there is no command '%s'", name);
+}

@@ -1,0 +1,248 @@
+#include "agent/output.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/scope.h"
+#include "pprof/encode.h"
+#include "pprof/render.h"
+
+static const struct {
+	const char *extension, *name;
+	enum output_format format;
+} FORMATS[] = {
+	{".pb.gz", "pprof", OUTPUT_PPROF},
+	{".folded", "folded", OUTPUT_FOLDED},
+	{".svg", "svg", OUTPUT_SVG},
+	{".txt", "text", OUTPUT_TEXT},
+};
+#define N_FORMATS (sizeof(FORMATS) / sizeof(FORMATS[0]))
+
+int output_format_of_path(const char *path, enum output_format *format_out)
+{
+	size_t length = strlen(path);
+
+	for (size_t i = 0; i < N_FORMATS; i++) {
+		size_t n = strlen(FORMATS[i].extension);
+		if (length > n && strcmp(path + length - n, FORMATS[i].extension) == 0) {
+			*format_out = FORMATS[i].format;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+int output_format_of_name(const char *name, enum output_format *format_out)
+{
+	for (size_t i = 0; i < N_FORMATS; i++) {
+		if (strcmp(name, FORMATS[i].name) == 0) {
+			*format_out = FORMATS[i].format;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static int explain(const char *path, int err, struct why *why)
+{
+	static const struct {
+		int err;
+		const char *remedy;
+	} REMEDIES[] = {
+		{-ENOENT, "; create its folder first"},
+		{-ENOTDIR, "; part of the path is not a folder"},
+		{-EISDIR, "; name a file, not a folder"},
+		{-EACCES, "; choose a place that you may write, or run as root"},
+		{-EPERM, "; choose a place that you may write, or run as root"},
+		{-EROFS, "; choose a place on another file system"},
+		{-ENOSPC, "; free some space, or choose another place"},
+		{-EDQUOT, "; your quota is used up: free some space, or choose another place"},
+	};
+	const char *remedy = "";
+
+	for (size_t i = 0; i < sizeof(REMEDIES) / sizeof(REMEDIES[0]); i++)
+		if (REMEDIES[i].err == err)
+			remedy = REMEDIES[i].remedy;
+	return why_set(why, err, "writing '%.300s': %s%s", path, strerror(-err), remedy);
+}
+
+/* Whether a path is there and is no regular file: a terminal, a pipe, /dev/null. */
+static bool is_special(const char *path)
+{
+	struct stat status;
+
+	return stat(path, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
+}
+
+/* Folder and name of a path; both borrowed from *copy_out, which the caller frees. */
+static int split(const char *path, char **copy_out, const char **folder_out, const char **name_out)
+{
+	size_t length = strlen(path);
+	char *copy = malloc(2 * length + 2);
+
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, path, length + 1);
+	memcpy(copy + length + 1, path, length + 1);
+	*folder_out = dirname(copy);
+	*name_out = basename(copy + length + 1);
+	*copy_out = copy;
+	return 0;
+}
+
+int output_check(const char *path, struct why *why)
+{
+	AUTO_FREE char *copy = NULL;
+	const char *folder, *name;
+	struct stat status;
+
+	if (strcmp(path, "-") == 0)
+		return 0;
+	if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
+		return explain(path, -EISDIR, why);
+	if (is_special(path))
+		return access(path, W_OK) < 0 ? explain(path, -errno, why) : 0;
+	int err = split(path, &copy, &folder, &name);
+	if (err < 0)
+		return explain(path, err, why);
+	if (strlen(name) > NAME_MAX - 16)
+		return explain(path, -ENAMETOOLONG, why);
+	/* An unnamed file tells more than access(): a full or read-only file system too. Some file systems have none. */
+	AUTO_CLOSE int fd = open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		return 0;
+	if (errno != EOPNOTSUPP && errno != EISDIR)
+		return explain(path, -errno, why);
+	return access(folder, W_OK | X_OK) < 0 ? explain(path, -errno, why) : 0;
+}
+
+static int render_to_memory(const struct profile *profile, enum output_format format, const char *title, uint8_t **bytes_out,
+			    size_t *n_bytes_out)
+{
+	struct profile_svg_options svg = {.title = title};
+	AUTO_FREE char *text = NULL;
+	size_t n = 0;
+	int err;
+
+	FILE *stream = open_memstream(&text, &n);
+	if (!stream)
+		return -errno;
+	if (format == OUTPUT_FOLDED)
+		err = profile_write_folded(profile, PROFILE_NONE, stream);
+	else if (format == OUTPUT_SVG)
+		err = profile_write_svg(profile, PROFILE_NONE, &svg, stream);
+	else
+		err = profile_write_text(profile, PROFILE_NONE, 0, stream);
+	if (fclose(stream) != 0 && err == 0)
+		err = -ENOMEM;
+	if (err < 0)
+		return err;
+	*bytes_out = (uint8_t *)take_ptr(text);
+	*n_bytes_out = n;
+	return 0;
+}
+
+static int write_all(int fd, const uint8_t *bytes, size_t n)
+{
+	while (n) {
+		ssize_t written = write(fd, bytes, n);
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written < 0)
+			return -errno;
+		bytes += written;
+		n -= (size_t)written;
+	}
+	return 0;
+}
+
+/* The whole content first, then the file: an error of writing keeps its errno, which stdio loses. */
+static int write_content(const struct profile *profile, enum output_format format, const char *title, int fd)
+{
+	AUTO_FREE uint8_t *bytes = NULL;
+	size_t n = 0;
+
+	int err = format == OUTPUT_PPROF ? profile_encode(profile, &bytes, &n)
+					 : render_to_memory(profile, format, title, &bytes, &n);
+	return err < 0 ? err : write_all(fd, bytes, n);
+}
+
+static int write_in_place(const struct profile *profile, const char *path, enum output_format format, const char *title)
+{
+	if (strcmp(path, "-") == 0)
+		return write_content(profile, format, title, STDOUT_FILENO);
+	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+	return fd < 0 ? -errno : write_content(profile, format, title, fd);
+}
+
+/* Under sudo the file is for the user who called it: a browser that runs as that user must be able to open it. */
+static void give_to_sudo_user(int fd)
+{
+	const char *uid = getenv("SUDO_UID"), *gid = getenv("SUDO_GID");
+
+	if (geteuid() == 0 && uid && gid && fchown(fd, (uid_t)strtoul(uid, NULL, 10), (gid_t)strtoul(gid, NULL, 10)) < 0)
+		return; /* it stays root's */
+}
+
+/* A new file in the folder: mode 0600, from mkostemp(). fd: taken over. */
+static int write_temporary(const struct profile *profile, enum output_format format, const char *title, int fd)
+{
+	give_to_sudo_user(fd);
+	int err = write_content(profile, format, title, fd);
+	if (err == 0 && fsync(fd) < 0)
+		err = -errno;
+	if (close(fd) < 0 && err == 0)
+		err = -errno;
+	return err;
+}
+
+static int write_atomically(const struct profile *profile, const char *path, enum output_format format, const char *title)
+{
+	AUTO_FREE char *copy = NULL;
+	char temporary[PATH_MAX];
+	const char *folder, *name;
+
+	int err = split(path, &copy, &folder, &name);
+	if (err < 0)
+		return err;
+	if (snprintf(temporary, sizeof(temporary), "%s/.%s.XXXXXX", folder, name) >= (int)sizeof(temporary))
+		return -ENAMETOOLONG;
+	int fd = mkostemp(temporary, O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	err = write_temporary(profile, format, title, fd);
+	if (err == 0 && rename(temporary, path) < 0)
+		err = -errno;
+	if (err < 0) {
+		unlink(temporary);
+		return err;
+	}
+	/* The rename itself must survive a loss of power. */
+	AUTO_CLOSE int folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (folder_fd >= 0)
+		fsync(folder_fd);
+	return 0;
+}
+
+int output_write(const struct profile *profile, const char *path, enum output_format format, const char *title,
+		 struct why *why)
+{
+	struct stat status;
+	int err;
+
+	if (strcmp(path, "-") == 0 || is_special(path))
+		err = write_in_place(profile, path, format, title);
+	else if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
+		err = -EISDIR;
+	else
+		err = write_atomically(profile, path, format, title);
+	return err < 0 ? explain(path, err, why) : 0;
+}

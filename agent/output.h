@@ -1,0 +1,30 @@
+/* Writing profiles to files: the whole file or none. A file is written under a temporary name in the same folder (mode 0600),
+ * synced, and renamed over the final name; then the folder is synced (SAFETY 19, 28). */
+#ifndef HEARTH_AGENT_OUTPUT_H
+#define HEARTH_AGENT_OUTPUT_H
+
+#include "base/why.h"
+#include "pprof/profile.h"
+
+enum output_format {
+	OUTPUT_PPROF,  /* .pb.gz */
+	OUTPUT_FOLDED, /* .folded */
+	OUTPUT_SVG,    /* .svg */
+	OUTPUT_TEXT,   /* .txt */
+};
+
+/* The format of a path by its extension, of "pprof", "folded", "svg", "text" by name. -EINVAL when unknown. */
+int output_format_of_path(const char *path, enum output_format *format_out);
+int output_format_of_name(const char *name, enum output_format *format_out);
+
+/* Whether a file could be written there, tried now (before a recording that would be lost): folder exists, is writable; path is not a
+ * folder. Leaves nothing behind. Errors as output_write(). */
+int output_check(const char *path, struct why *why);
+
+/* Write one profile. path "-" is standard output (not atomic). A path that exists and is not a regular file
+ * (/dev/stdout, /dev/null, a FIFO) is written in place. title: of an SVG; may be NULL.
+ * On failure nothing is left under the final name nor under the temporary one; why names path, cause and remedy (no space, read-only, no permission, no folder). */
+int output_write(const struct profile *profile, const char *path, enum output_format format, const char *title,
+		 struct why *why);
+
+#endif

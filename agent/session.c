@@ -1,0 +1,370 @@
+#include "agent/session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/scope.h"
+
+#define NS_PER_S	     1000000000ull
+#define NS_PER_MS	     1000000ull
+#define TASK_BUFFER_BYTES    (256u << 10) /* of each CPU: 2,000 mappings */
+#define PROCESS_BUDGET_BYTES (8u << 20)
+#define IMAGES_MAX	     4096
+#define FILES_MAX	     1024
+#define FILES_RESERVED	     128
+#define TASK_PAUSE_NS	     (5 * NS_PER_MS) /* between two looks at the process records while they stream */
+#define TASK_SETTLE_NS	     (1 * NS_PER_MS) /* a record is in its buffer this long after its time stamp */
+#define CPU_CHECK_NS	     NS_PER_S
+
+enum source { SOURCE_TASKS, SOURCE_WAKE, SOURCE_TASK_TIMER, SOURCE_CPU_TIMER };
+
+struct session {
+	struct session_options options;
+	struct symbolizer *symbolizer;
+	struct image_table *images;
+	struct process_table *processes;
+	struct task_events *tasks;
+	struct sampler *sampler;
+	struct fold *fold;
+	int epoll_fd, task_timer_fd, cpu_timer_fd;
+	bool tasks_paused;
+	bool stopped;
+	uint64_t window;
+	uint64_t window_start_ns; /* CLOCK_MONOTONIC */
+	int64_t window_time_ns;	  /* CLOCK_REALTIME of the same moment */
+	struct accounting account; /* of this window's early drains */
+	struct sampler_counts last;
+	uint64_t cpus_reopened;
+	uint64_t drained_ns; /* CLOCK_MONOTONIC of the last drain */
+};
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+static int watch(struct session *s, int fd, enum source source)
+{
+	struct epoll_event interest = {.events = EPOLLIN, .data.u32 = source};
+
+	return epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &interest) < 0 ? -errno : 0;
+}
+
+static int set_timer(int fd, uint64_t first_ns, uint64_t interval_ns)
+{
+	struct itimerspec when = {
+		.it_value = {(time_t)(first_ns / NS_PER_S), (long)(first_ns % NS_PER_S)},
+		.it_interval = {(time_t)(interval_ns / NS_PER_S), (long)(interval_ns % NS_PER_S)},
+	};
+
+	return timerfd_settime(fd, 0, &when, NULL) < 0 ? -errno : 0;
+}
+
+/* Open files are kept of every image that is in use: as many as the hard limit allows. */
+static size_t file_budget(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return FILES_RESERVED;
+	if (limit.rlim_cur < limit.rlim_max && limit.rlim_cur < FILES_MAX + 4 * FILES_RESERVED) {
+		struct rlimit raised = limit;
+		raised.rlim_cur = limit.rlim_max < FILES_MAX + 4 * FILES_RESERVED ? limit.rlim_max
+										  : FILES_MAX + 4 * FILES_RESERVED;
+		if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
+			limit = raised;
+	}
+	size_t room = limit.rlim_cur > 2 * FILES_RESERVED ? (size_t)limit.rlim_cur - 2 * FILES_RESERVED : FILES_RESERVED / 2;
+	return room < FILES_MAX ? room : FILES_MAX;
+}
+
+static int open_timers(struct session *s)
+{
+	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (s->epoll_fd < 0)
+		return -errno;
+	s->task_timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (s->task_timer_fd < 0)
+		return -errno;
+	s->cpu_timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	return s->cpu_timer_fd < 0 ? -errno : 0;
+}
+
+static int open_parts(struct session *s, struct why *why)
+{
+	struct fold_options fold = {
+		.event = s->options.sampler.event,
+		.rate_hz = s->options.sampler.rate_hz,
+		.period = s->options.sampler.period,
+		.kernel_addresses = s->options.kernel_addresses,
+	};
+
+	int err = open_timers(s);
+	if (err == 0)
+		err = symbolizer_create(NULL, &s->symbolizer);
+	if (err == 0)
+		err = image_table_create(s->symbolizer, IMAGES_MAX, file_budget(), &s->images);
+	if (err == 0)
+		err = process_table_create(s->images, PROCESS_BUDGET_BYTES, &s->processes);
+	if (err == 0)
+		err = fold_create(&fold, s->processes, s->images, s->symbolizer, &s->fold);
+	if (err < 0)
+		return why_set(why, err, "setting up: %s", strerror(-err));
+	err = sampler_open(&s->options.sampler, &s->sampler, why);
+	if (err < 0)
+		return err;
+	return task_events_open(TASK_BUFFER_BYTES, &s->tasks, why);
+}
+
+int session_open(const struct session_options *options, struct session **session_out, struct why *why)
+{
+	struct session *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return why_set(why, -ENOMEM, "out of memory");
+	s->options = *options;
+	s->epoll_fd = s->task_timer_fd = s->cpu_timer_fd = -1;
+	int err = open_parts(s, why);
+	if (err < 0) {
+		session_close(s);
+		return err;
+	}
+	*session_out = s;
+	return 0;
+}
+
+int session_target(struct session *s, pid_t pid, bool from_exec)
+{
+	return sampler_target(s->sampler, pid, from_exec);
+}
+
+static void begin_window(struct session *s, uint64_t now_ns)
+{
+	s->window_start_ns = now_ns;
+	s->window_time_ns = (int64_t)clock_ns(CLOCK_REALTIME);
+	s->account = (struct accounting){0};
+	s->window++;
+}
+
+int session_start(struct session *s, struct why *why)
+{
+	begin_window(s, clock_ns(CLOCK_MONOTONIC));
+	s->drained_ns = s->window_start_ns;
+	int err = sampler_start(s->sampler, why);
+	if (err < 0)
+		return err;
+	/* Sampling already: a machine with many processes loses no tick to the reading of /proc. */
+	process_table_scan(s->processes);
+	err = watch(s, task_events_fd(s->tasks), SOURCE_TASKS);
+	if (err == 0)
+		err = watch(s, sampler_wake_fd(s->sampler), SOURCE_WAKE);
+	if (err == 0)
+		err = watch(s, s->task_timer_fd, SOURCE_TASK_TIMER);
+	if (err == 0)
+		err = watch(s, s->cpu_timer_fd, SOURCE_CPU_TIMER);
+	if (err == 0)
+		err = set_timer(s->cpu_timer_fd, CPU_CHECK_NS, CPU_CHECK_NS);
+	return err < 0 ? why_set(why, err, "setting up timers: %s", strerror(-err)) : 0;
+}
+
+int session_fd(const struct session *s)
+{
+	return s->epoll_fd;
+}
+
+static void apply_record(void *context, const struct task_record *record)
+{
+	process_table_apply(context, record);
+}
+
+/* Returns true when records were read, or are left for later. */
+static bool read_tasks(struct session *s, uint64_t until_ns)
+{
+	struct task_events_stats before, after;
+
+	task_events_stats(s->tasks, &before);
+	bool left = task_events_read(s->tasks, until_ns, apply_record, s->processes);
+	task_events_stats(s->tasks, &after);
+	return left || after.records != before.records;
+}
+
+/* A storm of processes would wake us once for each record; one look every few milliseconds is soon enough to find their files. So
+ * while records come, a timer looks for them and the wake-ups are not listened to. */
+static void look_at_tasks(struct session *s)
+{
+	bool busy = read_tasks(s, clock_ns(CLOCK_MONOTONIC) - TASK_SETTLE_NS);
+
+	if (busy) {
+		if (!s->tasks_paused)
+			s->tasks_paused = epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, task_events_fd(s->tasks), NULL) == 0;
+		set_timer(s->task_timer_fd, TASK_PAUSE_NS, 0);
+	} else if (s->tasks_paused) {
+		s->tasks_paused = watch(s, task_events_fd(s->tasks), SOURCE_TASKS) < 0;
+	}
+}
+
+static int drain(struct session *s, struct accounting *account)
+{
+	struct task_events_stats tasks;
+	struct sampler_counts counts;
+	uint64_t lost;
+
+	int err = sampler_retire(s->sampler);
+	if (err < 0)
+		return err;
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+	/* The wait for the retired generation was longer than a record needs to arrive. */
+	read_tasks(s, now_ns);
+	task_events_stats(s->tasks, &tasks);
+	fold_begin_drain(s->fold, s->window, tasks.lost);
+	err = sampler_drain(s->sampler, fold_add, s->fold, &counts, &lost);
+	accounting_add_counts(account, &counts, lost);
+	s->last = counts;
+	s->drained_ns = now_ns;
+	process_table_end_window(s->processes, now_ns, s->window);
+	process_table_sweep_images(s->processes, s->window);
+	return err;
+}
+
+static void check_cpus(struct session *s)
+{
+	uint64_t ticks;
+
+	if (read(s->cpu_timer_fd, &ticks, sizeof(ticks)) < 0 || s->stopped)
+		return;
+	/* A window longer than the arenas are sized for, as that of `hearth record`, is drained in steps: what processes
+	 * left behind does not pile up. */
+	if (clock_ns(CLOCK_MONOTONIC) - s->drained_ns > s->options.sampler.window_ns + CPU_CHECK_NS)
+		drain(s, &s->account);
+	int reopened = sampler_check_cpus(s->sampler);
+	if (reopened <= 0)
+		return;
+	s->cpus_reopened += (uint64_t)reopened;
+	read_tasks(s, clock_ns(CLOCK_MONOTONIC));
+	task_events_follow(s->tasks, true);
+}
+
+int session_work(struct session *s)
+{
+	struct epoll_event ready[4];
+	uint64_t ticks;
+	int err = 0;
+
+	int n = epoll_wait(s->epoll_fd, ready, 4, 0);
+	for (int i = 0; err == 0 && i < n; i++) {
+		switch ((enum source)ready[i].data.u32) {
+		case SOURCE_TASKS:
+			break;
+		case SOURCE_TASK_TIMER:
+			/* No tick to read: it was set again meanwhile. */
+			if (read(s->task_timer_fd, &ticks, sizeof(ticks)) < 0)
+				break;
+			look_at_tasks(s);
+			break;
+		case SOURCE_WAKE:
+			err = drain(s, &s->account);
+			if (err == -ENOMEM)
+				err = 0; /* counted as lost */
+			break;
+		case SOURCE_CPU_TIMER:
+			check_cpus(s);
+			break;
+		}
+	}
+	/* Polling a perf event forgets its wake-up (perf_poll() of the kernel), and the caller has polled: so look, whatever
+	 * epoll says now. An empty look costs a few loads. */
+	if (!s->tasks_paused)
+		look_at_tasks(s);
+	return err;
+}
+
+int session_end_window(struct session *s, struct accounting *account_out, struct profile **profile_out)
+{
+	struct accounting account = s->account;
+
+	int drain_err = drain(s, &account);
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+	struct fold_window window = {
+		.time_ns = s->window_time_ns,
+		.duration_ns = (int64_t)(now_ns - s->window_start_ns),
+		.rate_hz = s->options.sampler.rate_hz,
+		.cpus = sampler_cpus(s->sampler),
+	};
+	account.windows = 1;
+	begin_window(s, now_ns);
+	int err = fold_finish(s->fold, &window, &account, profile_out);
+	*account_out = account;
+	return err < 0 ? err : drain_err == -ENOMEM ? 0 : drain_err;
+}
+
+void session_stop(struct session *s)
+{
+	sampler_stop(s->sampler);
+	s->stopped = true;
+}
+
+int session_set_rate(struct session *s, uint64_t rate_hz)
+{
+	s->options.sampler.rate_hz = rate_hz;
+	return sampler_set_rate(s->sampler, rate_hz);
+}
+
+uint64_t session_rate(const struct session *s)
+{
+	return s->options.sampler.rate_hz;
+}
+
+uint64_t session_window_ns(const struct session *s)
+{
+	return clock_ns(CLOCK_MONOTONIC) - s->window_start_ns;
+}
+
+bool session_lacks_kernel_names(const struct session *s)
+{
+	return fold_lacks_kernel_names(s->fold);
+}
+
+void session_stats(const struct session *s, struct session_stats *stats_out)
+{
+	struct session_stats stats = {
+		.last = s->last,
+		.map_bytes = sampler_map_bytes(s->sampler),
+		.children_lost = sampler_children_lost(s->sampler),
+		.cpus_reopened = s->cpus_reopened,
+		.cpus = sampler_cpus(s->sampler),
+	};
+
+	process_table_stats(s->processes, &stats.processes);
+	image_table_stats(s->images, &stats.images);
+	task_events_stats(s->tasks, &stats.task_events);
+	symbolizer_stats(s->symbolizer, &stats.symbolizer);
+	*stats_out = stats;
+}
+
+void session_close(struct session *s)
+{
+	if (!s)
+		return;
+	sampler_close(s->sampler);
+	task_events_close(s->tasks);
+	fold_destroy(s->fold);
+	process_table_destroy(s->processes);
+	image_table_destroy(s->images);
+	symbolizer_destroy(s->symbolizer);
+	if (s->cpu_timer_fd >= 0)
+		close(s->cpu_timer_fd);
+	if (s->task_timer_fd >= 0)
+		close(s->task_timer_fd);
+	if (s->epoll_fd >= 0)
+		close(s->epoll_fd);
+	free(s);
+}

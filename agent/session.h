@@ -1,0 +1,66 @@
+/* A session: sampler, processes, images, names and fold, wired together. `hearth record` is one window long, `hearth agent`
+ * has one after the other. Not thread-safe. */
+#ifndef HEARTH_AGENT_SESSION_H
+#define HEARTH_AGENT_SESSION_H
+
+#include "agent/accounting.h"
+#include "agent/fold.h"
+#include "agent/sampler.h"
+#include "base/why.h"
+
+struct session;
+
+struct session_options {
+	struct sampler_options sampler;
+	bool kernel_addresses;
+};
+
+struct session_stats {
+	struct sampler_counts last;
+	struct process_table_stats processes;
+	struct image_table_stats images;
+	struct task_events_stats task_events;
+	struct symbolizer_stats symbolizer;
+	uint64_t map_bytes;
+	uint64_t children_lost;
+	uint64_t cpus_reopened;
+	int cpus;
+};
+
+/* Loads everything; nothing samples yet. Returns 0 or a negative errno with why. */
+int session_open(const struct session_options *options, struct session **session_out, struct why *why);
+
+/* See sampler_target(). */
+int session_target(struct session *s, pid_t pid, bool from_exec);
+
+/* Begin to sample; the first window begins now. Then reads the processes that are there. */
+int session_start(struct session *s, struct why *why);
+
+/* Readable (epoll) when session_work() has something to do. */
+int session_fd(const struct session *s);
+
+/* Do what is due: process records, early drains, CPUs that came or went. Returns 0, or a negative errno that means that the
+ * session cannot go on. */
+int session_work(struct session *s);
+
+/* End the window, and begin the next at the same moment unless the session was stopped.
+ * account_out: of the window. profile_out: owned by the caller. On failure the samples of the window are in
+ * account_out's out_of_memory. */
+int session_end_window(struct session *s, struct accounting *account_out, struct profile **profile_out);
+
+/* Stop sampling; one session_end_window() then gives the rest. */
+void session_stop(struct session *s);
+
+/* A new rate, from the next window on. */
+int session_set_rate(struct session *s, uint64_t rate_hz);
+uint64_t session_rate(const struct session *s);
+
+/* Ticks counted so far in this window, early drains aside; for a progress line. */
+uint64_t session_window_ns(const struct session *s); /* age of the window */
+bool session_lacks_kernel_names(const struct session *s);
+void session_stats(const struct session *s, struct session_stats *stats_out);
+
+/* NULL is legal. */
+void session_close(struct session *s);
+
+#endif

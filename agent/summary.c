@@ -1,0 +1,179 @@
+#include "agent/summary.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "agent/json_writer.h"
+#include "base/scope.h"
+#include "pprof/format_value.h"
+#include "pprof/render.h"
+
+static double percent(uint64_t part, uint64_t whole)
+{
+	return whole ? 100.0 * (double)part / (double)whole : 0.0;
+}
+
+static void write_drops(const struct accounting *a, FILE *stream)
+{
+	uint64_t dropped = accounting_dropped(a);
+
+	fprintf(stream, "  dropped   %" PRIu64, dropped);
+	for (int i = 0; i < ACCOUNT_DROPS; i++)
+		if (a->dropped[i])
+			fprintf(stream, ", %s %" PRIu64 " (%.2f %%)", accounting_drop_name((enum account_drop)i), a->dropped[i],
+				percent(a->dropped[i], accounting_ticks(a)));
+	fputc('\n', stream);
+}
+
+static void write_stacks(const struct accounting *a, FILE *stream)
+{
+	fprintf(stream, "  stacks    complete %.2f %%", percent(a->complete, a->samples));
+	if (accounting_truncated(a)) {
+		fprintf(stream, ", truncated %.2f %%:", percent(accounting_truncated(a), a->samples));
+		for (int i = 0; i < ACCOUNT_CUTS; i++)
+			if (a->cut[i])
+				fprintf(stream, " %s %.2f %%", accounting_cut_name((enum account_cut)i),
+					percent(a->cut[i], a->samples));
+	}
+	fputc('\n', stream);
+}
+
+void summary_write_text(const struct summary *s, FILE *stream)
+{
+	const struct accounting *a = s->account;
+
+	fprintf(stream, "%" PRIu64 " samples of %" PRIu64 " ticks in %.1f s (%s, ", a->samples, accounting_ticks(a),
+		(double)s->duration_ns / 1e9, s->event->name);
+	if (s->event->is_time)
+		fprintf(stream, "%" PRIu64 " Hz, ", s->rate_hz);
+	else
+		fprintf(stream, "every %" PRIu64 ", ", s->period);
+	fprintf(stream, "%d CPUs)\n", s->stats->cpus);
+	write_drops(a, stream);
+	write_stacks(a, stream);
+	if (s->stats->children_lost)
+		fprintf(stream, "  children  %" PRIu64 " could not be followed: too many processes\n", s->stats->children_lost);
+	if (!accounting_holds(a))
+		fprintf(stream, "  the accounting does not add up: ticks are not samples + dropped; please report this\n");
+	for (size_t i = 0; i < s->n_files; i++) {
+		struct stat status;
+		if (strcmp(s->files[i], "-") != 0 && stat(s->files[i], &status) == 0)
+			fprintf(stream, "  %s   %s (%" PRId64 " KiB)\n", i ? "       " : "written", s->files[i],
+				((int64_t)status.st_size + 1023) / 1024);
+	}
+}
+
+static void write_json_stacks(const struct accounting *a, struct json_writer *w)
+{
+	json_object_begin(w, "stacks");
+	json_uint(w, "complete", a->complete);
+	json_object_begin(w, "truncated");
+	for (int i = 0; i < ACCOUNT_CUTS; i++)
+		if (a->cut[i])
+			json_uint(w, accounting_cut_name((enum account_cut)i), a->cut[i]);
+	json_object_end(w);
+	json_uint(w, "user", a->user_samples);
+	json_uint(w, "image_known", a->image_known);
+	json_object_end(w);
+}
+
+static void write_json_self(const struct summary *s, struct json_writer *w)
+{
+	const struct session_stats *stats = s->stats;
+
+	json_object_begin(w, "hearth");
+	json_string(w, "version", HEARTH_VERSION);
+	json_uint(w, "cpu_ns", s->own_cpu_ns);
+	json_uint(w, "program_ns", s->account->program_ns);
+	json_uint(w, "map_bytes", stats->map_bytes);
+	json_uint(w, "early_drains", s->account->early_drains);
+	json_uint(w, "unindexed", s->account->unindexed);
+	json_uint(w, "cpus_reopened", stats->cpus_reopened);
+	json_uint(w, "children_lost", stats->children_lost);
+	json_uint(w, "processes", stats->processes.processes);
+	json_uint(w, "process_bytes", stats->processes.bytes);
+	json_uint(w, "processes_evicted", stats->processes.evicted);
+	json_uint(w, "mappings_lost", stats->processes.mappings_lost);
+	json_uint(w, "task_records", stats->task_events.records);
+	json_uint(w, "task_records_lost", stats->task_events.lost);
+	json_uint(w, "images", stats->images.images);
+	json_uint(w, "images_opened", stats->images.opened);
+	json_uint(w, "images_unopened", stats->images.unopened);
+	json_uint(w, "images_failed", stats->images.failed);
+	json_uint(w, "images_mismatched", stats->images.mismatched);
+	json_object_end(w);
+}
+
+void summary_write_json(const struct summary *s, FILE *stream)
+{
+	const struct accounting *a = s->account;
+	struct json_writer writer, *w = &writer;
+
+	json_writer_init(w, stream);
+	json_object_begin(w, NULL);
+	json_uint(w, "ticks", accounting_ticks(a));
+	json_uint(w, "samples", a->samples);
+	json_object_begin(w, "dropped");
+	for (int i = 0; i < ACCOUNT_DROPS; i++)
+		if (a->dropped[i])
+			json_uint(w, accounting_drop_name((enum account_drop)i), a->dropped[i]);
+	json_object_end(w);
+	json_bool(w, "accounted", accounting_holds(a));
+	json_uint(w, "ticks_expected", a->expected);
+	json_uint(w, "ticks_fired", a->fired);
+	json_uint(w, "idle", a->idle);
+	json_uint(w, "filtered", a->filtered);
+	write_json_stacks(a, w);
+	json_uint(w, "duration_ns", s->duration_ns);
+	json_string(w, "event", s->event->name);
+	json_uint(w, "rate_hz", s->event->is_time ? s->rate_hz : 0);
+	json_uint(w, "period", s->event->is_time ? 0 : s->period);
+	json_uint(w, "cpus", (uint64_t)s->stats->cpus);
+	json_array_begin(w, "files");
+	for (size_t i = 0; i < s->n_files; i++)
+		json_string(w, NULL, s->files[i]);
+	json_array_end(w);
+	if (s->command) {
+		json_string(w, "command", s->command);
+		json_int(w, "exit_status", s->exit_status);
+	}
+	write_json_self(s, w);
+	json_object_end(w);
+	fputc('\n', stream);
+	fflush(stream);
+}
+
+static const char *module_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash && slash[1] ? slash + 1 : path;
+}
+
+int summary_write_top(const struct profile *profile, size_t n, FILE *stream)
+{
+	AUTO_FREE struct profile_top_row *rows = NULL;
+	uint32_t type = profile_default_value(profile);
+	size_t n_rows;
+
+	if (type == PROFILE_NONE)
+		return 0;
+	int err = profile_top(profile, type, &rows, &n_rows);
+	if (err < 0)
+		return err;
+	int64_t total = profile_total(profile, type);
+	const char *name = profile_string(profile, profile->sample_types[type].type);
+	const char *unit = profile_string(profile, profile->sample_types[type].unit);
+	if (n_rows)
+		fprintf(stream, "\n    self            share  function\n");
+	for (size_t i = 0; i < n_rows && i < n && rows[i].self > 0; i++) {
+		char value[64];
+		format_value(rows[i].self, name, unit, value, sizeof(value));
+		const char *module = module_name(rows[i].filename);
+		fprintf(stream, "  %12s  %7.2f %%  %s%s%s%s\n", value, percent((uint64_t)rows[i].self, (uint64_t)total),
+			rows[i].name, *module ? "  (" : "", module, *module ? ")" : "");
+	}
+	return 0;
+}

@@ -1,0 +1,256 @@
+#include "symbolizer/symbolizer.h"
+#include "symbolizer/image_info.h"
+#include "symbolizer/kallsyms.h"
+#include "symbolizer/reply_builder.h"
+#include "symbolizer/symtab.h"
+#include "symbolizer/symtab_cache.h"
+#include "base/scope.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SYMTAB_BUDGET_BYTES (8U << 20)
+
+struct symbolizer {
+	struct symtab_cache *symtabs;
+	struct kallsyms *kernel; /* NULL: none loaded */
+	struct symbolizer_stats stats;
+};
+
+/* An address asked for, and its place in the request. */
+struct asked {
+	uint64_t address;
+	size_t index;
+};
+
+int symbolizer_create(const struct symbolizer_options *options, struct symbolizer **symbolizer_out)
+{
+	size_t budget_bytes = options && options->symtab_budget_bytes ? options->symtab_budget_bytes
+								      : SYMTAB_BUDGET_BYTES;
+	AUTO_FREE struct symbolizer *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	int err = symtab_cache_create(budget_bytes, &s->symtabs);
+	if (err < 0)
+		return err;
+	*symbolizer_out = take_ptr(s);
+	return 0;
+}
+
+int symbolizer_image(struct symbolizer *s, int fd, struct image_info *info_out)
+{
+	struct elf_file elf;
+
+	s->stats.images_read++;
+	int err = elf_file_open(fd, &elf);
+	if (err == 0)
+		err = image_info_read(&elf, info_out);
+	if (err == -ENOEXEC || err == -EBADMSG || err == -E2BIG)
+		s->stats.images_rejected++;
+	return err;
+}
+
+/* --- batches --------------------------------------------------------------------------------------------------- */
+
+static int compare_asked(const void *left, const void *right)
+{
+	const struct asked *a = left, *b = right;
+	return a->address < b->address ? -1 : a->address > b->address;
+}
+
+/* In the order of addresses each symbol is met once, however often it was asked for. */
+static int sort_asked(const uint64_t *addresses, size_t n, struct asked **asked_out)
+{
+	struct asked *asked = calloc(n ? n : 1, sizeof(*asked));
+
+	if (!asked)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		asked[i] = (struct asked){ addresses[i], i };
+	if (n)
+		qsort(asked, n, sizeof(*asked), compare_asked);
+	*asked_out = asked;
+	return 0;
+}
+
+/* The frame that the last named address got, and where it holds. */
+struct current {
+	uint64_t start;
+	uint64_t end; /* start == end: none yet */
+	uint32_t frame;
+	bool unnamed; /* a symbol covers it, but its name cannot be read */
+};
+
+/* Find the symbol of an address and add its frame. Returns 0, -ENOENT (nothing covers it), or an errno. */
+typedef int name_fn(const void *table, uint64_t address, struct reply_builder *builder, bool *refused_out,
+		    struct current *current_out);
+
+static int name_one(struct symbolizer *s, const struct asked *asked, const void *table, name_fn *name,
+		    struct reply_builder *builder, struct current *current)
+{
+	bool refused = false;
+	bool known = asked->address >= current->start && asked->address < current->end;
+
+	if (!known) {
+		int err = name(table, asked->address, builder, &refused, current);
+		s->stats.names_refused += refused;
+		if (err < 0 && err != -ENOENT)
+			return err;
+		if (err < 0)
+			*current = (struct current){ .unnamed = true };
+	}
+	if (current->unnamed) {
+		s->stats.addresses_unnamed++;
+		return 0;
+	}
+	s->stats.addresses_named++;
+	reply_builder_answer(builder, asked->index, current->frame, current->start, current->end);
+	return 0;
+}
+
+static void scope_builder(struct reply_builder **builder)
+{
+	reply_builder_destroy(*builder);
+}
+
+static int name_batch(struct symbolizer *s, const void *table, name_fn *name, const uint64_t *addresses, size_t n,
+		      struct symbolizer_reply **reply_out)
+{
+	__attribute__((cleanup(scope_builder))) struct reply_builder *builder = NULL;
+	AUTO_FREE struct asked *asked = NULL;
+	struct current current = { 0 };
+
+	int err = reply_builder_create(n, &builder);
+	if (err < 0)
+		return err;
+	err = sort_asked(addresses, n, &asked);
+	for (size_t i = 0; i < n && err == 0; i++)
+		err = name_one(s, &asked[i], table, name, builder, &current);
+	if (err < 0)
+		return err;
+	return reply_builder_finish(builder, reply_out);
+}
+
+/* --- images ---------------------------------------------------------------------------------------------------- */
+
+static int name_by_symtab(const void *table, uint64_t vaddr, struct reply_builder *builder, bool *refused_out,
+			  struct current *current_out)
+{
+	const struct symtab *tab = table;
+	struct symtab_match match;
+	char name[SYMTAB_NAME_MAX];
+	size_t bytes;
+	uint32_t frame = 0;
+
+	int err = symtab_find(tab, vaddr, &match);
+	if (err < 0)
+		return err;
+	int named = symtab_name(tab, &match, name, &bytes);
+	if (named < 0 && named != -ENOENT)
+		return named;
+	if (named == 0)
+		err = reply_builder_add_frame(builder, name, bytes, "", refused_out, &frame);
+	if (err < 0)
+		return err;
+	*current_out = (struct current){ match.start, match.end, frame, named < 0 };
+	return 0;
+}
+
+/* own_out: a table that the caller must free, because it does not fit in the cache. */
+static int find_symtab(struct symbolizer *s, uint64_t image_id, int fd, struct symtab **tab_out,
+		       struct symtab **own_out)
+{
+	struct symtab *tab = symtab_cache_get(s->symtabs, image_id);
+
+	if (!tab) {
+		if (fd < 0)
+			return -ENOENT;
+		int err = symtab_open(fd, &tab);
+		if (err < 0)
+			return err;
+		s->stats.symtabs_read++;
+		s->stats.symbols_damaged += symtab_damaged(tab);
+		if (symtab_cache_put(s->symtabs, image_id, tab) < 0)
+			*own_out = tab;
+	}
+	*tab_out = tab;
+	return 0;
+}
+
+int symbolizer_names(struct symbolizer *s, uint64_t image_id, int fd, const uint64_t *vaddrs, size_t n_vaddrs,
+		     struct symbolizer_reply **reply_out)
+{
+	struct symtab *tab = NULL, *own = NULL;
+
+	int err = find_symtab(s, image_id, fd, &tab, &own);
+	if (err < 0)
+		return err;
+	err = name_batch(s, tab, name_by_symtab, vaddrs, n_vaddrs, reply_out);
+	symtab_free(own);
+	return err;
+}
+
+/* --- the kernel ------------------------------------------------------------------------------------------------ */
+
+static int name_by_kallsyms(const void *table, uint64_t address, struct reply_builder *builder, bool *refused_out,
+			    struct current *current_out)
+{
+	struct kernel_symbol symbol;
+	char suffix[256] = "";
+	uint32_t frame;
+
+	int err = kallsyms_find(table, address, &symbol);
+	if (err < 0)
+		return err;
+	if (symbol.module[0])
+		snprintf(suffix, sizeof(suffix), " [%s]", symbol.module);
+	err = reply_builder_add_frame(builder, symbol.name, strlen(symbol.name), suffix, refused_out, &frame);
+	if (err < 0)
+		return err;
+	*current_out = (struct current){ symbol.start, symbol.end, frame, false };
+	return 0;
+}
+
+int symbolizer_kernel_load(struct symbolizer *s, int fd)
+{
+	struct kallsyms *kernel = NULL;
+
+	int err = kallsyms_read(fd, &kernel);
+	if (err < 0)
+		return err;
+	kallsyms_free(s->kernel);
+	s->kernel = kernel;
+	s->stats.kernel_lines_skipped = kallsyms_lines_skipped(kernel);
+	return (int)kallsyms_count(kernel);
+}
+
+int symbolizer_kernel_names(struct symbolizer *s, const uint64_t *addrs, size_t n_addrs,
+			    struct symbolizer_reply **reply_out)
+{
+	if (!s->kernel || !kallsyms_count(s->kernel))
+		return -ENOENT;
+	return name_batch(s, s->kernel, name_by_kallsyms, addrs, n_addrs, reply_out);
+}
+
+uint64_t symbolizer_kernel_base(const struct symbolizer *s)
+{
+	return s->kernel ? kallsyms_base(s->kernel) : 0;
+}
+
+void symbolizer_stats(const struct symbolizer *s, struct symbolizer_stats *stats_out)
+{
+	*stats_out = s->stats;
+	stats_out->symtabs_evicted = symtab_cache_evicted(s->symtabs);
+	stats_out->symtab_bytes = symtab_cache_bytes(s->symtabs);
+}
+
+void symbolizer_destroy(struct symbolizer *s)
+{
+	if (!s)
+		return;
+	symtab_cache_destroy(s->symtabs);
+	kallsyms_free(s->kernel);
+	free(s);
+}

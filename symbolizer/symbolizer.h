@@ -1,0 +1,117 @@
+/* Names for addresses: the only door to code that reads binaries.
+ *
+ * The agent hands over open file descriptors and batches of addresses; it gets frames. Nothing in this
+ * interface is a pointer into the reader's state or needs shared memory, so that the reader can move into
+ * a confined process (DESIGN.md, promise 3): a change of transport only.
+ *
+ * Words: vaddr is an ELF virtual address (load bias removed). Not thread-safe. */
+#ifndef HEARTH_SYMBOLIZER_SYMBOLIZER_H
+#define HEARTH_SYMBOLIZER_SYMBOLIZER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BUILD_ID_MAX 64		    /* bytes; SAFETY 11 */
+#define IMAGE_SEGMENTS_MAX 64	    /* executable PT_LOADs that are kept of one file */
+
+struct symbolizer;
+
+/* One executable PT_LOAD of a file. Source: ELF gABI, "Program Header". */
+struct image_segment {
+	uint64_t file_offset; /* p_offset */
+	uint64_t vaddr;	      /* p_vaddr */
+	uint64_t file_bytes;  /* p_filesz */
+};
+
+/* What an ELF file says of itself. */
+struct image_info {
+	uint8_t build_id[BUILD_ID_MAX];
+	uint8_t build_id_bytes; /* 0: the file has none */
+	uint8_t address_bytes;	/* 4 or 8 */
+	uint8_t n_segments;
+	bool segments_dropped;	/* the file had more than IMAGE_SEGMENTS_MAX */
+	struct image_segment segments[IMAGE_SEGMENTS_MAX];
+};
+
+/* One named frame. name is what people read; system_name what the linker saw (equal for C).
+ * Both are valid UTF-8, end in NUL, and are borrowed from the reply. */
+struct symbolizer_frame {
+	const char *name;
+	const char *system_name;
+	const char *file;   /* "" when unknown */
+	int64_t line;	    /* 0 when unknown */
+	int64_t start_line; /* of the function; 0 when unknown */
+};
+
+/* The frames of one address: frames[first] .. +count, innermost inlined function first.
+ * count == 0: nothing covers this address; the caller writes [module+0x...].
+ * symbol_start/symbol_end: the vaddr range for which the same answer holds (without line numbers);
+ * the caller may cache by it. Both 0 when count == 0. */
+struct symbolizer_answer {
+	uint32_t first;
+	uint32_t count;
+	uint64_t symbol_start;
+	uint64_t symbol_end;
+};
+
+struct symbolizer_reply {
+	struct symbolizer_answer *answers; /* one for each address asked, in their order */
+	size_t n_answers;
+	struct symbolizer_frame *frames;
+	size_t n_frames;
+	char *strings; /* storage behind the frames */
+};
+
+struct symbolizer_options {
+	size_t symtab_budget_bytes; /* parsed symbol tables kept in memory, least recently used goes first; 0: 8 MiB */
+};
+
+struct symbolizer_stats {
+	uint64_t images_read;	   /* files whose headers were read */
+	uint64_t images_rejected;  /* not ELF, truncated, over a limit */
+	uint64_t symtabs_read;	   /* symbol tables parsed (again after an eviction) */
+	uint64_t symtabs_evicted;
+	uint64_t symtab_bytes;	   /* now held */
+	uint64_t addresses_named;
+	uint64_t addresses_unnamed;
+	uint64_t symbols_damaged;      /* entries and tables of files that were left out */
+	uint64_t names_refused;	       /* too costly to demangle: their frames keep the mangled name */
+	uint64_t kernel_lines_skipped; /* of the last symbolizer_kernel_load() */
+};
+
+/* options: NULL for defaults. */
+int symbolizer_create(const struct symbolizer_options *options, struct symbolizer **symbolizer_out);
+
+/* Read the headers of an image.
+ * fd: readable regular file or memfd, borrowed for the call; read with pread, never mmapped (SAFETY 7).
+ * Returns 0, -ENOEXEC (not an ELF file that hearth can read), -EBADMSG (an ELF file with bad headers), -E2BIG
+ * (over a limit), or the errno of a failed read. */
+int symbolizer_image(struct symbolizer *s, int fd, struct image_info *info_out);
+
+/* Name a batch of addresses of one image.
+ * image_id: the caller's stable number of this image, the key of the symbol table cache.
+ * fd: as above; may be -1 when the caller knows that the table is cached; -ENOENT is returned when it is not.
+ * vaddrs: any order, duplicates allowed. reply_out: freed with symbolizer_reply_free().
+ * A damaged symbol table costs the entries that are damaged, not the file: the others still answer. */
+int symbolizer_names(struct symbolizer *s, uint64_t image_id, int fd, const uint64_t *vaddrs, size_t n_vaddrs,
+		     struct symbolizer_reply **reply_out);
+
+/* Read the kernel's symbols (text of /proc/kallsyms: modules and BPF programs included), replacing earlier ones.
+ * Names of functions only (types t, T, w, W).
+ * Returns the number of symbols kept, -EPERM when every address is 0 (kptr_restrict or no CAP_SYSLOG), or an errno. */
+int symbolizer_kernel_load(struct symbolizer *s, int fd);
+
+/* Name kernel addresses. Frames of modules are "name [module]", as in perf. Answers' ranges are kernel addresses.
+ * -ENOENT when no kernel symbols are loaded. */
+int symbolizer_kernel_names(struct symbolizer *s, const uint64_t *addrs, size_t n_addrs,
+			    struct symbolizer_reply **reply_out);
+
+/* Start of the kernel's text (_stext, else _text), 0 when unknown. */
+uint64_t symbolizer_kernel_base(const struct symbolizer *s);
+
+void symbolizer_stats(const struct symbolizer *s, struct symbolizer_stats *stats_out);
+void symbolizer_reply_free(struct symbolizer_reply *reply);
+void symbolizer_destroy(struct symbolizer *s);
+
+#endif

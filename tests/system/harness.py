@@ -1,0 +1,128 @@
+"""What the system tests share: TAP output, the workloads, and running hearth.
+
+A test is a function decorated with @test("name"); it fails by raising, and is skipped by raising Skip. run() ends the program.
+"""
+import atexit
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+HEARTH = os.environ.get("HEARTH", os.path.join(REPO, "build", "hearth"))
+WORKLOADS = os.path.join(REPO, "tests", "workloads")
+TESTS = []
+
+
+class Skip(Exception):
+    pass
+
+
+def test(name):
+    def add(function):
+        TESTS.append((name, function))
+        return function
+    return add
+
+
+def run():
+    scratch = tempfile.mkdtemp(prefix="hearth-test-")
+    atexit.register(shutil.rmtree, scratch, True)
+    os.chdir(scratch)
+    failed = 0
+    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    number = 0
+    for name, function in TESTS:
+        if wanted not in name:
+            continue
+        number += 1
+        if os.geteuid() != 0:
+            print(f"ok {number} - {name} # SKIP needs root", flush=True)
+            continue
+        try:
+            function()
+            print(f"ok {number} - {name}", flush=True)
+        except Skip as skip:
+            print(f"ok {number} - {name} # SKIP {skip}", flush=True)
+        except Exception:
+            failed += 1
+            print(f"not ok {number} - {name}", flush=True)
+            for line in traceback.format_exc().splitlines():
+                print(f"# {line}", flush=True)
+    print(f"1..{number}")
+    sys.exit(1 if failed else 0)
+
+
+def build(source, output, *flags, compiler="gcc"):
+    """Compile a workload into the scratch folder; returns its path."""
+    subprocess.run([compiler, "-o", output, os.path.join(WORKLOADS, source), "-fno-omit-frame-pointer", *flags],
+                   check=True)
+    return os.path.abspath(output)
+
+
+def hearth(*arguments, timeout=60, **options):
+    return subprocess.run([HEARTH, *arguments], capture_output=True, text=True, timeout=timeout, **options)
+
+
+def record(*arguments, timeout=60):
+    """hearth record --json: the summary. Asserts success and the accounting identity."""
+    done = hearth("record", "--json", *arguments, timeout=timeout)
+    assert done.returncode == 0, (done.returncode, done.stderr)
+    summary = json.loads(done.stdout)
+    check_identity(summary)
+    return summary
+
+
+def check_identity(summary):
+    stacks = summary["stacks"]
+    assert summary["ticks"] == summary["samples"] + sum(summary["dropped"].values()), summary
+    assert summary["samples"] == stacks["complete"] + sum(stacks["truncated"].values()), summary
+    assert summary["accounted"] is True, summary
+
+
+def folded(path):
+    """[(frames root first, count)] of a folded file."""
+    stacks = []
+    with open(path) as lines:
+        for line in lines:
+            names, count = line.rstrip("\n").rsplit(" ", 1)
+            stacks.append((names.split(";"), int(count)))
+    return stacks
+
+
+def share(stacks, name):
+    """Part of the samples that have a frame of this name."""
+    total = sum(count for _, count in stacks)
+    return sum(count for names, count in stacks if name in names) / total if total else 0.0
+
+
+def go_pprof(*arguments):
+    go = next((path for path in ("/usr/bin/go", shutil.which("go")) if path and os.path.exists(path)), None)
+    if not go:
+        raise Skip("no go")
+    done = subprocess.run([go, "tool", "pprof", *arguments], capture_output=True, text=True, timeout=300,
+                          env={**os.environ, "PPROF_TMPDIR": os.getcwd(), "HOME": os.getcwd()})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def spawn(*arguments, **options):
+    """A process that is ended when the test program ends."""
+    process = subprocess.Popen(arguments, **options)
+    atexit.register(lambda: process.poll() is None and process.kill())
+    return process
+
+
+def wait_for(condition, seconds, what):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"timed out after {seconds} s: {what}")

@@ -1,0 +1,338 @@
+#!/usr/bin/env python3
+"""hearth record on a real kernel: what it samples, filters, names, writes and counts."""
+import glob
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+
+from harness import *
+
+
+@test("70 and 30 percent are seen as such, in a PIE")
+def split_pie():
+    program = build("split.c", "split_pie", "-O2", "-pie", "-fPIE")
+    check_split(program, "split_pie")
+
+
+@test("70 and 30 percent are seen as such, in a program at a fixed address")
+def split_fixed():
+    program = build("split.c", "split_fixed", "-O2", "-no-pie", "-fno-pie")
+    check_split(program, "split_fixed")
+
+
+@test("70 and 30 percent are seen as such, in a shared library")
+def split_library():
+    build("split.c", "libsplit.so", "-O2", "-shared", "-fPIC", "-DSPLIT_LIBRARY")
+    program = build("split.c", "split_shared", "-O2", "-DSPLIT_EXTERNAL", "-L.", "-lsplit", "-Wl,-rpath,$ORIGIN")
+    check_split(program, "split_shared")
+
+
+@test("70 and 30 percent are seen as such, in a static program")
+def split_static():
+    check_split(build("split.c", "split_static", "-O2", "-static"), "split_static")
+
+
+def check_split(program, name):
+    record("-F", "997", "-o", "split.folded", "--", program, "3")
+    stacks = folded("split.folded")
+    assert all(names[0] in (name, "hearth") for names, _ in stacks), stacks[:3]
+    seventy, thirty = share(stacks, "spend_70"), share(stacks, "spend_30")
+    assert 0.64 < seventy < 0.76 and 0.24 < thirty < 0.36, (seventy, thirty)
+    assert any(names[-3:-1] == ["main", "spend_70"] or names[-2:] == ["main", "spend_70"] for names, _ in stacks)
+
+
+@test("callers stand above callees")
+def order():
+    program = build("busy.c", "busy", "-O2")
+    record("-F", "499", "-o", "busy.folded", "--", program, "2")
+    top = max(folded("busy.folded"), key=lambda stack: stack[1])[0]
+    at = top.index("outer")
+    assert top[at - 1:at + 3] == ["main", "outer", "middle", "inner"], top
+
+
+@test("512 frames and more are walked, and what is cut is said")
+def depth():
+    program = build("deep.c", "deep", "-O1", "-fno-optimize-sibling-calls")
+    summary = record("-F", "199", "-o", "deep.folded", "--", program, "400", "2")
+    top = max(folded("deep.folded"), key=lambda stack: stack[1])[0]
+    assert top.count("down") == 400, top.count("down")
+    assert summary["stacks"]["complete"] > 0.9 * summary["samples"], summary
+    summary = record("-F", "199", "-o", "deep.folded", "--", program, "2000", "2")
+    top = max(folded("deep.folded"), key=lambda stack: stack[1])[0]
+    assert top.count("down") > 500 and "[truncated: too_deep]" in top, len(top)
+    assert summary["stacks"]["truncated"]["too_deep"] > 0.9 * summary["samples"], summary
+
+
+@test("kernel frames are named, in one stack with the user's")
+def kernel():
+    program = ["dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=3000000"]
+    record("-F", "997", "-o", "dd.folded", "--", *program)
+    both = [names for names, _ in folded("dd.folded")
+            if any(name.endswith("_[k]") for name in names) and any(not name.endswith("_[k]") for name in names[1:])]
+    assert both, "no stack has user and kernel frames"
+    names = {name for stack in both for name in stack}
+    assert any("read" in name and name.endswith("_[k]") for name in names), sorted(names)[:20]
+    # User frames stand above kernel frames: a kernel frame has no user frame below it.
+    for stack in both:
+        first = next(i for i, name in enumerate(stack) if name.endswith("_[k]"))
+        assert all(name.endswith("_[k]") for name in stack[first:]), stack
+
+
+@test("C++ names are demangled")
+def cpp():
+    program = build("shapes.cpp", "shapes", "-O1", compiler="g++")
+    record("-F", "499", "-o", "cpp.folded", "--", program, "2")
+    assert share(folded("cpp.folded"), "shapes::grid<int>::fill(int, long)") > 0.8, folded("cpp.folded")[:3]
+
+
+@test("a process that lives for 50 ms and deleted its file has names")
+def brief():
+    source = build("brief.c", "brief", "-O2")
+    command = f"for i in 1 2 3 4 5 6 7 8; do cp {source} brief_$i; ./brief_$i; done"
+    summary = record("-F", "997", "-o", "brief.folded", "--", "sh", "-c", command)
+    stacks = [(names, count) for names, count in folded("brief.folded") if names[0].startswith("brief_")]
+    assert share(stacks, "brief_work") > 0.8, (share(stacks, "brief_work"), summary)
+
+
+@test("a storm of short processes: their images are known, the table is small afterwards")
+def storm():
+    script = "i=0; while [ $i -lt 500 ]; do /bin/true; i=$((i+1)); done"
+    summary = record("-F", "997", "-o", "storm.folded", "--", "sh", "-c", script)
+    stacks, self = summary["stacks"], summary["hearth"]
+    assert stacks["image_known"] > 0.97 * stacks["user"], stacks
+    assert self["task_records_lost"] == 0, self
+    assert self["processes"] < 500, self
+
+
+@test("-p samples that process only; threads included")
+def pids():
+    program = build("busy.c", "busy_p", "-O2")
+    wanted, other = spawn(program, "8"), spawn(build("busy.c", "busy_other", "-O2"), "8")
+    summary = record("-p", str(wanted.pid), "-F", "199", "-d", "2", "-o", "p.folded")
+    stacks = folded("p.folded")
+    assert stacks and {names[0] for names, _ in stacks} == {"busy_p"}, stacks[:3]
+    assert summary["filtered"] > 0, summary
+    for process in (wanted, other):
+        process.kill()
+        process.wait()
+
+
+@test("-p ends when the process ends")
+def pid_ends():
+    process = spawn(build("busy.c", "busy_e", "-O2"), "2")
+    begin = time.monotonic()
+    record("-p", str(process.pid), "-o", "e.folded")
+    assert time.monotonic() - begin < 6
+    process.wait()
+
+
+@test("--inherit follows children, and is off without it")
+def inherit():
+    program = build("busy.c", "busy_i", "-O2")
+    for options, expected in ((["--inherit"], True), ([], False)):
+        shell = spawn("sh", "-c", f"sleep 1; {program} 3; true")
+        record("-p", str(shell.pid), *options, "-F", "199", "-d", "3", "-o", "i.folded")
+        names = {names[0] for names, _ in folded("i.folded")}
+        assert ("busy_i" in names) == expected, (options, names)
+        shell.wait()
+
+
+@test("a command is sampled from its exec on, and its exit status passed on")
+def command():
+    for script, status in (("exit 7", 7), ("exit 0", 0), ("kill -TERM $$", 143)):
+        done = hearth("record", "-q", "-o", "c.folded", "--", "sh", "-c", script)
+        assert done.returncode == status, (script, done.returncode, done.stderr)
+    record("-F", "997", "-o", "c.folded", "--", build("busy.c", "busy_c", "-O2"), "1")
+    assert {names[0] for names, _ in folded("c.folded")} <= {"busy_c"}, folded("c.folded")[:3]
+
+
+@test("Ctrl-C ends early and still writes the file")
+def interrupt():
+    process = spawn(HEARTH, "record", "-d", "60", "-o", "int.folded", stderr=subprocess.PIPE, text=True)
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 0, errors
+    assert os.path.exists("int.folded") and "samples of" in errors, errors
+
+
+@test("every format is written in one run, and go tool pprof reads it with the same total")
+def formats():
+    program = build("busy.c", "busy_f", "-O2")
+    summary = record("-F", "199", "-o", "f.pb.gz", "-o", "f.folded", "-o", "f.svg", "-o", "f.txt", "--", program, "2")
+    assert sum(count for _, count in folded("f.folded")) == summary["samples"]
+    assert "<svg" in open("f.svg").read(500) and "inner" in open("f.txt").read()
+    raw = go_pprof("-raw", "f.pb.gz")
+    samples = raw.split("Samples:\n")[1].split("Locations")[0]
+    counts = [int(match.group(1)) for match in re.finditer(r"^\s+(\d+)\s+\d+:", samples, re.M)]
+    assert sum(counts) == summary["samples"], (sum(counts), summary["samples"])
+    assert "inner" in go_pprof("-top", "f.pb.gz") and "outer" in go_pprof("-traces", "f.pb.gz")
+    assert f"ticks={summary['ticks']} samples={summary['samples']}" in raw, raw[:600]
+
+
+@test("standard output takes each format")
+def stdout():
+    for name in ("folded", "text", "svg"):
+        done = hearth("record", "-q", "-d", "0.5", "-o", "-", "--format", name)
+        assert done.returncode == 0, done.stderr
+    done = subprocess.run([HEARTH, "record", "-q", "-d", "0.5", "-o", "-", "--format", "pprof"], capture_output=True)
+    assert done.returncode == 0 and done.stdout[:2] == b"\x1f\x8b"
+
+
+@test("software events and tracepoints")
+def events():
+    program = ["sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10; do /bin/true; done"]
+    for event in ("page-faults", "context-switches", "sched:sched_process_exec", "task-clock", "cpu-clock"):
+        summary = record("-e", event, "-o", "event.folded", "-o", "event.pb.gz", "--", *program)
+        assert summary["event"] == event
+        if event in ("page-faults", "sched:sched_process_exec"):
+            assert summary["samples"] >= 10, (event, summary)
+    assert "sched_process_exec" in go_pprof("-raw", record_tracepoint())
+
+
+def record_tracepoint():
+    record("-e", "sched:sched_process_exec", "-o", "tp.pb.gz", "--", "sh", "-c", "/bin/true; /bin/true")
+    return "tp.pb.gz"
+
+
+@test("two busy CPUs at 997 Hz: every tick is there")
+def two_busy():
+    program = build("busy.c", "busy_2", "-O2")
+    load = [spawn(program, "30") for _ in range(os.cpu_count())]
+    summary = record("-F", "997", "-d", "5", "-o", "two.folded")
+    for process in load:
+        process.kill()
+        process.wait()
+    expected = summary["ticks_expected"]
+    assert abs(expected - 5 * 997 * summary["cpus"]) < 0.02 * expected, summary
+    assert summary["samples"] + summary["idle"] + sum(summary["dropped"].values()) >= expected - 2 * summary["cpus"], summary
+
+
+@test("at 9,973 Hz what is lost is counted")
+def fast():
+    program = build("busy.c", "busy_9", "-O2")
+    load = [spawn(program, "30") for _ in range(os.cpu_count())]
+    done = hearth("record", "--json", "-F", "9973", "-d", "3", "-o", "fast.folded")
+    for process in load:
+        process.kill()
+        process.wait()
+    if done.returncode == 1 and "max_sample_rate" in done.stderr:
+        raise Skip("the kernel lowered kernel.perf_event_max_sample_rate")
+    summary = json.loads(done.stdout)
+    check_identity(summary)
+    counted = summary["ticks_fired"] + summary["dropped"].get("missed", 0)
+    assert counted >= 0.99 * summary["ticks_expected"], summary
+
+
+@test("a CPU that goes offline and comes back is sampled again within 2 s")
+def hotplug():
+    online = "/sys/devices/system/cpu/cpu1/online"
+    if not os.path.exists(online):
+        raise Skip("CPU 1 cannot be taken offline here")
+    program = build("busy.c", "busy_h", "-O2")
+    recorder = spawn(HEARTH, "record", "--json", "-F", "199", "-d", "7", "-o", "hot.folded", stdout=subprocess.PIPE,
+                     stderr=subprocess.PIPE, text=True)
+    time.sleep(1.5)
+    try:
+        with open(online, "w") as file:
+            file.write("0")
+        time.sleep(0.5)
+    finally:
+        with open(online, "w") as file:
+            file.write("1")
+    time.sleep(2)
+    load = spawn("taskset", "-c", "1", program, "2")
+    load.wait()
+    output, errors = recorder.communicate(timeout=30)
+    summary = json.loads(output)
+    check_identity(summary)
+    samples = sum(count for names, count in folded("hot.folded") if names[0] == "busy_h")
+    assert samples > 150, (samples, summary, errors)
+
+
+@test("nothing stays in the kernel")
+def clean():
+    def programs():
+        listing = subprocess.run(["/usr/sbin/bpftool", "prog", "show"], capture_output=True, text=True).stdout
+        return sum("name sample_" in line or "name follow_fork" in line for line in listing.splitlines())
+    record("-d", "1", "-o", "clean.folded")
+    wait_for(lambda: programs() == 0, 5, "programs of a finished recording")
+
+
+def refused(status, words, *arguments, **options):
+    done = hearth("record", *arguments, **options)
+    assert done.returncode == status, (arguments, done.returncode, done.stderr)
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("hearth: ") and words in lines[0], (arguments, done.stderr)
+
+
+@test("bad usage is one line that names the remedy, and status 2")
+def usage():
+    refused(2, "--format", "-d", "1", "-o", "-")
+    refused(2, ".pb.gz", "-d", "1", "-o", "profile.xyz")
+    refused(2, "contradict", "-p", "1", "--", "true")
+    refused(2, "contradict", "-a", "-p", "1")
+    refused(2, "-p", "--inherit", "-d", "1")
+    refused(2, "not a number", "-F", "zero")
+    refused(2, "not a number", "-F", "0")
+    refused(2, "duration", "-d", "-3")
+    refused(2, "duration", "-d", "1y")
+    refused(2, "list of process ids", "-p", "1,,2")
+    refused(2, "no event", "-e", "nonsense")
+    refused(2, "-c", "-e", "page-faults", "-F", "99")
+    refused(2, "-F", "-c", "7", "-e", "cpu-clock")
+    refused(2, "--", "sleep", "1")
+    refused(2, "standard output", "--json", "-o", "-", "--format", "folded")
+    refused(2, "twice", "-o", "a.svg", "-o", "a.svg")
+
+
+@test("what cannot work is one line that names the remedy, status 1, and no file")
+def failures():
+    refused(1, "no process 999999", "-p", "999999", "-d", "1", "-o", "x.folded")
+    thread = spawn("python3", "-c", "import threading, time\nthreading.Thread(target=time.sleep, args=(20,)).start()")
+    wait_for(lambda: len(os.listdir(f"/proc/{thread.pid}/task")) > 1, 5, "a thread")
+    tid = next(tid for tid in os.listdir(f"/proc/{thread.pid}/task") if int(tid) != thread.pid)
+    refused(1, f"-p {thread.pid}", "-p", tid, "-d", "1", "-o", "x.folded")
+    thread.kill()
+    refused(1, "nowhere", "-d", "1", "-o", "nowhere/x.folded")
+    refused(1, "max_sample_rate", "-F", "999999", "-d", "1", "-o", "x.folded")
+    refused(1, "cgroup", "--cgroup", "no/such/cgroup", "-d", "1", "-o", "x.folded")
+    assert not glob.glob("x.folded*") and not glob.glob(".*x.folded*")
+
+
+@test("a command that cannot be run is said")
+def no_command():
+    done = hearth("record", "-o", "n.folded", "--", "/nonexistent/program")
+    assert done.returncode == 1 and "cannot run '/nonexistent/program'" in done.stderr, done.stderr
+    assert not os.path.exists("n.folded")
+
+
+@test("without privileges: one line with the remedy")
+def unprivileged():
+    os.chmod(".", 0o777)
+    done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", HEARTH, "record", "-d", "1", "-o",
+                           "u.folded"], capture_output=True, text=True)
+    assert done.returncode == 1 and "run as root" in done.stderr, done.stderr
+    assert not os.path.exists("u.folded")
+
+
+@test("a full disk: an error, and nothing under the final name")
+def full_disk():
+    os.mkdir("small")
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", "small"])
+    if mounted.returncode:
+        raise Skip("tmpfs cannot be mounted here")
+    try:
+        with open("small/fill", "wb") as file:
+            file.write(b"x" * 12288)
+        done = hearth("record", "-F", "997", "-d", "1", "-o", "small/x.svg")
+        assert done.returncode == 1 and "space" in done.stderr, (done.returncode, done.stderr)
+        assert os.listdir("small") == ["fill"], os.listdir("small")
+    finally:
+        subprocess.run(["umount", "small"])
+
+
+run()

@@ -1,0 +1,31 @@
+/* Recursion to a chosen depth, busy at the bottom: deep DEPTH SECONDS. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
+
+static volatile uint64_t sink;
+
+__attribute__((noinline)) static void bottom(time_t end)
+{
+	while (time(NULL) < end)
+		for (int i = 0; i < 1000000; i++)
+			sink += (uint64_t)i;
+}
+
+__attribute__((noinline)) static void down(int depth, time_t end)
+{
+	volatile char frame[32];
+
+	frame[0] = (char)depth;
+	if (depth <= 1)
+		bottom(end);
+	else
+		down(depth - 1, end);
+	sink += (uint64_t)frame[0];
+}
+
+int main(int argc, char **argv)
+{
+	down(argc > 1 ? atoi(argv[1]) : 1, time(NULL) + (argc > 2 ? atoi(argv[2]) : 10));
+	return 0;
+}

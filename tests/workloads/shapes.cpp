@@ -1,0 +1,25 @@
+// C++ names: a template, an overloaded member in a namespace, a lambda. Ends after argv[1] seconds (10).
+#include <cstdint>
+#include <cstdlib>
+#include <ctime>
+
+static volatile std::uint64_t sink;
+
+namespace shapes
+{
+template <typename T> struct grid {
+	__attribute__((noinline)) void fill(T value, std::time_t end)
+	{
+		while (std::time(nullptr) < end)
+			for (int i = 0; i < 1000000; i++)
+				sink = sink + static_cast<std::uint64_t>(value);
+	}
+};
+}
+
+int main(int argc, char **argv)
+{
+	shapes::grid<int> grid;
+	grid.fill(3, std::time(nullptr) + (argc > 1 ? std::atoi(argv[1]) : 10));
+	return 0;
+}
