@@ -35,6 +35,7 @@ struct cpu_account {
 struct sampler {
 	struct sampler_options options;
 	struct sample_bpf *skel;
+	struct bpf_program *program; /* of the skeleton: the one that this kernel and event take */
 	struct cpu_events *events;
 	struct ring_buffer *ring;
 	struct cpu_account *accounts;
@@ -128,9 +129,13 @@ static void choose_programs(struct sampler *s)
 {
 	bool tracepoint = strchr(s->options.event.name, ':') != NULL;
 	bool targets = s->options.only_targets;
+	bool with_loop = libbpf_probe_bpf_helper(BPF_PROG_TYPE_PERF_EVENT, BPF_FUNC_loop, NULL) == 1;
+	struct bpf_program *all[] = {s->skel->progs.sample_tick, s->skel->progs.sample_tick_bounded,
+				     s->skel->progs.sample_tracepoint, s->skel->progs.sample_tracepoint_bounded};
 
-	bpf_program__set_autoload(s->skel->progs.sample_tick, !tracepoint);
-	bpf_program__set_autoload(s->skel->progs.sample_tracepoint, tracepoint);
+	s->program = all[2 * tracepoint + !with_loop];
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		bpf_program__set_autoload(all[i], all[i] == s->program);
 	bpf_program__set_autoload(s->skel->progs.follow_fork, targets && s->options.inherit);
 	bpf_program__set_autoload(s->skel->progs.arm_exec, targets);
 	bpf_program__set_autoload(s->skel->progs.forget_process, targets);
@@ -241,9 +246,6 @@ static int attach(struct bpf_program *program, struct bpf_link **link_out)
 
 int sampler_start(struct sampler *s, struct why *why)
 {
-	bool tracepoint = strchr(s->options.event.name, ':') != NULL;
-	struct bpf_program *program = tracepoint ? s->skel->progs.sample_tracepoint : s->skel->progs.sample_tick;
-
 	int err = attach(s->skel->progs.follow_fork, &s->skel->links.follow_fork);
 	if (err == 0)
 		err = attach(s->skel->progs.arm_exec, &s->skel->links.arm_exec);
@@ -251,7 +253,7 @@ int sampler_start(struct sampler *s, struct why *why)
 		err = attach(s->skel->progs.forget_process, &s->skel->links.forget_process);
 	if (err < 0)
 		return why_set(why, err, "attaching to the scheduler's tracepoints: %s", strerror(-err));
-	err = cpu_events_create(&s->options.event, s->options.rate_hz, s->options.period, bpf_program__fd(program),
+	err = cpu_events_create(&s->options.event, s->options.rate_hz, s->options.period, bpf_program__fd(s->program),
 				s->n_cpus, &s->events);
 	if (err < 0)
 		return why_set(why, err, "out of memory");
@@ -272,7 +274,7 @@ static struct arena_header *header_of(const struct sampler *s, uint32_t generati
 
 /* Ticks that never reached the program. A CPU that sleeps deeply takes no ticks while it is idle: what its
  * idle time explains is not missed. The slack covers the first period, which may be whole, the resolution of idle times, and
- * that ticks are a sample of idle time (4 standard deviations). On a busy CPU the figure is exact to one tick. */
+ * that ticks are a sample of idle time. On a busy CPU the figure is exact to one tick. */
 static uint64_t missed_ticks(const struct sampler *s, int cpu)
 {
 	struct cpu_account *account = &s->accounts[cpu];
@@ -281,10 +283,10 @@ static uint64_t missed_ticks(const struct sampler *s, int cpu)
 	if (account->expected <= reached)
 		return 0;
 	if (s->options.event.is_clock && s->idle_ns[cpu] > s->idle_start_ns[cpu]) {
-		uint64_t idle_ns = s->idle_ns[cpu] - s->idle_start_ns[cpu] + 2 * CPU_IDLE_RESOLUTION_NS;
+		uint64_t idle_ns = s->idle_ns[cpu] - s->idle_start_ns[cpu] + CPU_IDLE_RESOLUTION_NS;
 		uint64_t periods = (uint64_t)((double)idle_ns * (double)s->options.rate_hz / (double)NS_PER_S);
 		idle_ticks = periods > account->idle ? periods - account->idle : 0;
-		idle_ticks += 1 + 4 * square_root(periods);
+		idle_ticks += 1 + 2 * square_root(periods);
 	}
 	uint64_t unreached = account->expected - reached;
 	uint64_t missed = unreached > idle_ticks ? unreached - idle_ticks : 0;
@@ -423,12 +425,10 @@ uint64_t sampler_children_lost(const struct sampler *s)
 
 int sampler_run_time(const struct sampler *s, uint64_t *ns_out, uint64_t *runs_out)
 {
-	bool tracepoint = strchr(s->options.event.name, ':') != NULL;
-	struct bpf_program *program = tracepoint ? s->skel->progs.sample_tracepoint : s->skel->progs.sample_tick;
 	struct bpf_prog_info info = {0};
 	uint32_t bytes = sizeof(info);
 
-	int err = bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &bytes);
+	int err = bpf_obj_get_info_by_fd(bpf_program__fd(s->program), &info, &bytes);
 	if (err < 0)
 		return err;
 	*ns_out = info.run_time_ns;

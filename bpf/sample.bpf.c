@@ -194,13 +194,15 @@ static long walk_step_callback(__u32 index, void *data)
 	return !walk_step(c->walk, c->arena);
 }
 
-static __always_inline void walk_frame_pointers(struct walk *w, void *arena, const struct registers *regs)
+/* with_loop: a constant. A kernel without bpf_loop (before 5.17) refuses a program that even contains a callback, so each program
+ * exists twice, and the agent loads the one that its kernel takes. */
+static __always_inline void walk_frame_pointers(struct walk *w, void *arena, const struct registers *regs, bool with_loop)
 {
 	w->fp = regs->bp;
 	w->floor = regs->sp;
 	w->base = 0;
 	w->avail = 0;
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
+	if (with_loop) {
 		struct walk_context context = {w, arena};
 		bpf_loop(USER_FRAMES_MAX - 1, walk_step_callback, &context, 0);
 	} else {
@@ -225,10 +227,8 @@ static __always_inline bool registers_of_task(struct registers *regs)
 		ss = saved->ss;
 	} else {
 		struct task_struct *task = (void *)bpf_get_current_task();
-		struct pt_regs___kernel saved_copy;
 		void *stack = BPF_CORE_READ(task, stack);
 		void *saved = stack + THREAD_BYTES - bpf_core_type_size(struct pt_regs___kernel);
-		(void)saved_copy;
 		bpf_probe_read_kernel(&regs->ip, 8, saved + bpf_core_field_offset(struct pt_regs___kernel, ip));
 		bpf_probe_read_kernel(&regs->sp, 8, saved + bpf_core_field_offset(struct pt_regs___kernel, sp));
 		bpf_probe_read_kernel(&regs->bp, 8, saved + bpf_core_field_offset(struct pt_regs___kernel, bp));
@@ -336,7 +336,8 @@ static __always_inline void kernel_stack(struct walk *w, void *ctx, void *arena)
 	w->pos = pos + n * 8;
 }
 
-static __always_inline void user_stack(struct walk *w, void *arena, bool in_user, struct registers *regs)
+static __always_inline void user_stack(struct walk *w, void *arena, bool in_user, struct registers *regs,
+				       bool with_loop)
 {
 	w->end = END_NO_REGISTERS;
 	if (!in_user && !registers_of_task(regs))
@@ -346,10 +347,10 @@ static __always_inline void user_stack(struct walk *w, void *arena, bool in_user
 		return;
 	w->end = END_COMPAT;
 	if (!regs->compat)
-		walk_frame_pointers(w, arena, regs);
+		walk_frame_pointers(w, arena, regs, with_loop);
 }
 
-static __always_inline int take_sample(void *ctx, bool in_user, struct registers *regs)
+static __always_inline int take_sample(void *ctx, bool in_user, struct registers *regs, bool with_loop)
 {
 	__u32 which = generation & 1, cpu = bpf_get_smp_processor_id(), zero = 0;
 	struct arena_entry key = {};
@@ -402,7 +403,7 @@ static __always_inline int take_sample(void *ctx, bool in_user, struct registers
 		kernel_stack(w, ctx, arena);
 	__u64 n_kernel = w->n_kernel;
 	if (!(flags & PF_KTHREAD) && (__u32)ids)
-		user_stack(w, arena, in_user, regs);
+		user_stack(w, arena, in_user, regs, with_loop);
 
 	key.n_kernel = n_kernel;
 	key.n_user = ((w->pos - head - sizeof(struct arena_entry)) >> 3) - n_kernel;
@@ -421,8 +422,7 @@ static __always_inline int take_sample(void *ctx, bool in_user, struct registers
 	return 0;
 }
 
-SEC("perf_event")
-int sample_tick(struct bpf_perf_event_data *ctx)
+static __always_inline int take_tick(struct bpf_perf_event_data *ctx, bool with_loop)
 {
 	struct registers regs = {
 		.ip = PT_REGS_IP(&ctx->regs),
@@ -430,7 +430,19 @@ int sample_tick(struct bpf_perf_event_data *ctx)
 		.bp = PT_REGS_FP(&ctx->regs),
 		.compat = ctx->regs.cs == USER32_CS,
 	};
-	return take_sample(ctx, (ctx->regs.cs & 3) == 3, &regs);
+	return take_sample(ctx, (ctx->regs.cs & 3) == 3, &regs, with_loop);
+}
+
+SEC("perf_event")
+int sample_tick(struct bpf_perf_event_data *ctx)
+{
+	return take_tick(ctx, true);
+}
+
+SEC("perf_event")
+int sample_tick_bounded(struct bpf_perf_event_data *ctx)
+{
+	return take_tick(ctx, false);
 }
 
 /* For -e SUBSYSTEM:NAME. A tracepoint is always in the kernel. */
@@ -438,7 +450,14 @@ SEC("tracepoint")
 int sample_tracepoint(void *ctx)
 {
 	struct registers regs = {};
-	return take_sample(ctx, false, &regs);
+	return take_sample(ctx, false, &regs, true);
+}
+
+SEC("tracepoint")
+int sample_tracepoint_bounded(void *ctx)
+{
+	struct registers regs = {};
+	return take_sample(ctx, false, &regs, false);
 }
 
 /* The children of a target are targets, before they run their first instruction. */

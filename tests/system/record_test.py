@@ -208,7 +208,9 @@ def two_busy():
         process.wait()
     expected = summary["ticks_expected"]
     assert abs(expected - 5 * 997 * summary["cpus"]) < 0.02 * expected, summary
-    assert summary["samples"] + summary["idle"] + sum(summary["dropped"].values()) >= expected - 2 * summary["cpus"], summary
+    # A virtual machine's host may take a CPU away for longer than a period: such ticks are missed, not lost unseen.
+    assert summary["samples"] + summary["idle"] + sum(summary["dropped"].values()) >= 0.99 * expected, summary
+    assert summary["samples"] > 0.9 * expected, summary
 
 
 @test("at 9,973 Hz what is lost is counted")
