@@ -1,0 +1,80 @@
+#include "agent/arguments.h"
+
+#include <stdio.h>
+
+#include "tests/unit/cmocka_prelude.h"
+
+static int quiet(void **state)
+{
+	(void)state;
+	return freopen("/dev/null", "w", stderr) ? 0 : -1;
+}
+
+static void numbers(void **state)
+{
+	static const char *const BAD[] = {"", "-1", "+1", " 1", "1 ", "0", "101", "1e2", "0x10", "99999999999999999999"};
+	uint64_t value = 7;
+
+	(void)state;
+	assert_true(argument_uint("-F", "1", 1, 100, &value));
+	assert_int_equal(value, 1);
+	assert_true(argument_uint("-F", "100", 1, 100, &value));
+	for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++)
+		assert_false(argument_uint("-F", BAD[i], 1, 100, &value));
+	assert_int_equal(value, 100); /* untouched by failures */
+}
+
+static void durations(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t ns;
+	} GOOD[] = {{"10", 10000000000}, {"2.5", 2500000000}, {"500ms", 500000000}, {"5m", 300000000000},
+		    {"1h", 3600000000000}, {"1d", 86400000000000}, {"3s", 3000000000}, {"0.001", 1000000}};
+	static const char *const BAD[] = {"", "0", "-1", "s", "1y", "1 s", "inf", "nan", "1e300", "0.0001", ".5", "400d"};
+	uint64_t ns;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(GOOD) / sizeof(GOOD[0]); i++) {
+		assert_true(argument_duration("-d", GOOD[i].text, &ns));
+		assert_int_equal(ns, GOOD[i].ns);
+	}
+	for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++)
+		assert_false(argument_duration("-d", BAD[i], &ns));
+}
+
+static void pid_lists(void **state)
+{
+	static const char *const BAD[] = {"", ",", "1,", ",1", "1,,2", "1 2", "x", "0", "-5", "99999999999"};
+	pid_t pids[4];
+	size_t n = 0;
+
+	(void)state;
+	assert_true(argument_pids("-p", "12,34", pids, 4, &n));
+	assert_int_equal(n, 2);
+	assert_true(argument_pids("-p", "56", pids, 4, &n)); /* -p may be given twice */
+	assert_int_equal(n, 3);
+	assert_int_equal(pids[2], 56);
+	assert_false(argument_pids("-p", "1,2", pids, 4, &n)); /* too many */
+	for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++) {
+		n = 0;
+		assert_false(argument_pids("-p", BAD[i], pids, 4, &n));
+	}
+}
+
+static void usage_errors(void **state)
+{
+	(void)state;
+	assert_int_equal(usage_error("record", "x"), STATUS_USAGE);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(numbers),
+		cmocka_unit_test(durations),
+		cmocka_unit_test(pid_lists),
+		cmocka_unit_test(usage_errors),
+	};
+	return cmocka_run_group_tests(tests, quiet, NULL);
+}
