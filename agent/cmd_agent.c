@@ -250,12 +250,14 @@ static void govern(struct agent *a, const struct accounting *account, uint64_t d
 
 	a->cpu_ns = cpu_ns;
 	session_stats(a->session, &stats);
-	if (!governor_update(&a->governor, own_ns, duration_ns * (uint64_t)stats.cpus))
+	if (!governor_update(&a->governor, own_ns, duration_ns, stats.cpus))
 		return;
 	session_set_rate(a->session, a->governor.rate_hz);
 	log_line(a->governor.rate_hz < before_hz ? LOG_WARNING : LOG_INFO,
-		 "own CPU was %.2f %% of the machine (budget %.2f %%): sampling at %" PRIu64 " Hz now, was %" PRIu64,
-		 100 * a->governor.share, 100 * a->governor.max_share, a->governor.rate_hz, before_hz);
+		 "own CPU was %.3f %% of the machine in this window (budget %.3f %% over a minute): sampling at %" PRIu64
+		 " Hz now, was %" PRIu64,
+		 100 * (double)own_ns / ((double)duration_ns * stats.cpus), 100 * a->governor.max_share,
+		 a->governor.rate_hz, before_hz);
 }
 
 /* A full disk is said when it begins and when it is over, not in every window. */
