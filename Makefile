@@ -144,5 +144,14 @@ $(B)/tests/unit/%: tests/unit/%.c $(B)/libhearth.a
 		$< $(wildcard $(addprefix tests/unit/,elf_writer.c)) $(B)/libhearth.a $(LDFLAGS) -lcmocka $(HEARTH_LDLIBS) $(LDLIBS)
 
 bench: bench-deps ## cost tables beside perf and bpftrace
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory all $(B)/bench/plain
 	$(Q)bench/run
+
+$(B)/bench/%.bpf.o: bench/%.bpf.c
+	@mkdir -p $(@D)
+	$(call say,BPF,$@)$(CLANG) -target bpf -D__TARGET_ARCH_x86 -mcpu=v3 -O2 -g -Wall -I. \
+		-isystem /usr/include/$(shell uname -m)-linux-gnu -c -o $@ $<
+$(B)/bench/plain: bench/plain.c $(B)/bench/plain.skel.h
+	$(call say,CC,$@)$(CC) $(HEARTH_CPPFLAGS) $(HEARTH_CFLAGS) $(CFLAGS) -o $@ $< $(LDFLAGS) $(HEARTH_LDLIBS)
+$(B)/bench/%.skel.h: $(B)/bench/%.bpf.o
+	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $*_bpf >$@

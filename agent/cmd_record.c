@@ -321,6 +321,7 @@ static void summarize(struct recording *r, const struct accounting *account, con
 		.event = &r->options.event,
 		.rate_hz = r->options.rate_hz,
 		.period = r->options.period,
+		.time_ns = profile->time_ns,
 		.duration_ns = (uint64_t)profile->duration_ns,
 		.own_cpu_ns = own_cpu_ns(),
 		.files = files,

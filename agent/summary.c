@@ -126,6 +126,7 @@ void summary_write_json(const struct summary *s, FILE *stream)
 	json_uint(w, "idle", a->idle);
 	json_uint(w, "filtered", a->filtered);
 	write_json_stacks(a, w);
+	json_int(w, "time_ns", s->time_ns);
 	json_uint(w, "duration_ns", s->duration_ns);
 	json_string(w, "event", s->event->name);
 	json_uint(w, "rate_hz", s->event->is_time ? s->rate_hz : 0);

@@ -15,6 +15,7 @@ struct summary {
 	const struct event *event;
 	uint64_t rate_hz;
 	uint64_t period;
+	int64_t time_ns; /* wall clock of the begin of sampling */
 	uint64_t duration_ns;
 	uint64_t own_cpu_ns; /* of this process */
 	const char *const *files;
