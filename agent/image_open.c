@@ -81,11 +81,14 @@ static int open_inside(int root, const struct image_request *request, struct ope
 	return open_place(place, request, opened_out);
 }
 
+/* -ESRCH: the process has no root any more. */
 static int open_in_root_of(int process, const struct image_request *request, struct opened_image *opened_out)
 {
 	AUTO_CLOSE int root = openat(process, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	return root < 0 ? -errno : open_inside(root, request, opened_out);
+	if (root < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	return open_inside(root, request, opened_out);
 }
 
 static int open_by_parent(const struct image_request *request, struct opened_image *opened_out)
@@ -117,7 +120,7 @@ int image_open(const struct image_request *request, struct opened_image *opened_
 {
 	struct opened_image opened = {.route = IMAGE_BY_MAP_FILES};
 	AUTO_CLOSE int process = open_process(request->tgid);
-	int err = -ENOENT, last = -ENOENT;
+	int err = -ESRCH, last = -ENOENT;
 
 	if (process >= 0) {
 		err = open_map_file(process, request, &opened);
@@ -130,7 +133,7 @@ int image_open(const struct image_request *request, struct opened_image *opened_
 		err = open_in_root_of(process, request, &opened);
 	}
 	/* Only when the process is gone: a living one's own root is the only right one. */
-	if (process < 0 || err == -ENOENT || err == -ESRCH) {
+	if (err == -ESRCH) {
 		last = more_telling(err, last);
 		opened.route = IMAGE_BY_PARENT;
 		err = open_by_parent(request, &opened);
