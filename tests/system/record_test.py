@@ -321,6 +321,28 @@ def unprivileged():
     assert not os.path.exists("u.folded")
 
 
+def hidden(path, *command):
+    """Run a command where a file reads as empty."""
+    return subprocess.run(["unshare", "-m", "sh", "-c", f"mount --bind /dev/null {path} && exec \"$@\"", "sh", *command],
+                          capture_output=True, text=True, timeout=60)
+
+
+@test("without type information: one line with the remedy")
+def no_btf():
+    done = hidden("/sys/kernel/btf/vmlinux", HEARTH, "record", "-d", "1", "-o", "btf.folded")
+    lines = done.stderr.strip().splitlines()
+    assert done.returncode == 1 and len(lines) == 1 and "BTF" in lines[0], done.stderr
+    assert not os.path.exists("btf.folded")
+
+
+@test("without kernel symbols: one warning, and [kernel+0x...]")
+def no_kallsyms():
+    done = hidden("/proc/kallsyms", HEARTH, "record", "-F", "997", "-o", "ks.folded", "--", "dd", "if=/dev/zero", "of=/dev/null",
+                  "bs=1", "count=1000000")
+    assert done.returncode == 0 and done.stderr.count("kernel symbols cannot be read") == 1, done.stderr
+    assert any(re.match(r"\[kernel\+0x[0-9a-f]+\]_\[k\]", names[-1]) for names, _ in folded("ks.folded"))
+
+
 @test("a full disk: an error, and nothing under the final name")
 def full_disk():
     os.mkdir("small")
