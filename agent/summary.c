@@ -172,7 +172,8 @@ int summary_write_top(const struct profile *profile, size_t n, FILE *stream)
 	for (size_t i = 0; i < n_rows && i < n && rows[i].self > 0; i++) {
 		char value[64];
 		format_value(rows[i].self, name, unit, value, sizeof(value));
-		const char *module = module_name(rows[i].filename);
+		/* "[libc.so.6+0x1234]" names its module itself. */
+		const char *module = rows[i].name[0] == '[' ? "" : module_name(rows[i].filename);
 		fprintf(stream, "  %12s  %7.2f %%  %s%s%s%s\n", value, percent((uint64_t)rows[i].self, (uint64_t)total),
 			rows[i].name, *module ? "  (" : "", module, *module ? ")" : "");
 	}

@@ -178,12 +178,13 @@ static void write_row(const struct profile_top_row *row, const char *type, const
 {
 	char self[64], all[64];
 	double whole = total ? (double)total : 1;
+	/* "[libc.so.6+0x1234]" names its module itself. */
+	const char *module = row->name[0] == '[' ? "" : module_name(row->filename);
 
 	format_value(row->self, type, unit, self, sizeof(self));
 	format_value(row->total, type, unit, all, sizeof(all));
 	fprintf(stream, "%14s %7.2f %% %14s %7.2f %%  %s%s%s%s\n", self, 100 * (double)row->self / whole, all,
-		100 * (double)row->total / whole, row->name, *row->filename ? "  (" : "", module_name(row->filename),
-		*row->filename ? ")" : "");
+		100 * (double)row->total / whole, row->name, *module ? "  (" : "", module, *module ? ")" : "");
 }
 
 int profile_write_text(const struct profile *profile, uint32_t value, size_t n_rows, FILE *stream)
