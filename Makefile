@@ -19,7 +19,8 @@ space := $(empty) $(empty)
 B := build$(if $(filter-out gcc,$(CC)),/$(notdir $(CC)))$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
 
 Q := $(if $(V),,@)
-say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)';)
+SILENT := $(findstring s,$(firstword -$(MAKEFLAGS))) # make -s
+say = $(if $(V)$(strip $(SILENT)),$(Q),@printf '  %-8s %s\n' '$(1)' '$(2)';)
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
 	    -Wundef -Wformat=2 -Wvla -Wwrite-strings -Wold-style-definition $(if $(WERROR),-Werror)

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "agent/arguments.h"
@@ -18,8 +17,8 @@
 #include "agent/output_dir.h"
 #include "agent/rate_limit.h"
 #include "agent/session.h"
+#include "base/clock.h"
 
-#define NS_PER_S      1000000000ull
 #define RATE_DEFAULT  19
 #define WINDOW_NS     (10 * NS_PER_S)
 #define BUDGET_BYTES  (1ull << 30)
@@ -91,14 +90,6 @@ struct agent {
 	bool said_no_kernel;
 	bool writing_fails;
 };
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
 
 static bool parse_share(const char *text, double *share_out)
 {

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "agent/arguments.h"
@@ -18,9 +17,9 @@
 #include "agent/record_options.h"
 #include "agent/session.h"
 #include "agent/summary.h"
+#include "base/clock.h"
 #include "base/scope.h"
 
-#define NS_PER_S	1000000000ull
 #define WINDOW_NS	(10 * NS_PER_S) /* the arenas are drained at least this often */
 #define PROGRESS_MS	200
 
@@ -34,22 +33,6 @@ struct recording {
 	uint64_t start_ns;
 	bool interrupted;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
-
-static uint64_t own_cpu_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
 
 /* Ctrl-C ends the recording, not hearth. A command that is run gets it too, from the terminal. */
 static int catch_signals(struct recording *r)
@@ -171,7 +154,7 @@ static int open_session(struct recording *r)
 			why_set(&why, err, "starting '%s': %s", o->command[0], strerror(-err));
 	}
 	if (err == 0) {
-		r->start_ns = now_ns();
+		r->start_ns = clock_ns(CLOCK_MONOTONIC);
 		err = session_start(r->session, &why);
 	}
 	if (err < 0)
@@ -191,7 +174,7 @@ static int release_command(struct recording *r)
 
 static void show_progress(const struct recording *r, bool terminal)
 {
-	double elapsed = (double)(now_ns() - r->start_ns) / 1e9;
+	double elapsed = (double)(clock_ns(CLOCK_MONOTONIC) - r->start_ns) / 1e9;
 
 	if (!terminal)
 		return;
@@ -267,7 +250,7 @@ static int run(struct recording *r)
 	int err = 0;
 
 	while (err == 0) {
-		uint64_t elapsed_ns = now_ns() - r->start_ns;
+		uint64_t elapsed_ns = clock_ns(CLOCK_MONOTONIC) - r->start_ns;
 		uint64_t limit_ns = r->options.duration_ns;
 		if ((limit_ns && elapsed_ns >= limit_ns) || interrupted(r) || targets_ended(r))
 			break;
@@ -323,7 +306,7 @@ static void summarize(struct recording *r, const struct accounting *account, con
 		.period = r->options.period,
 		.time_ns = profile->time_ns,
 		.duration_ns = (uint64_t)profile->duration_ns,
-		.own_cpu_ns = own_cpu_ns(),
+		.own_cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID),
 		.files = files,
 		.n_files = written ? r->options.n_outputs : 0,
 		.command = r->options.command ? r->options.command[0] : NULL,
@@ -350,8 +333,6 @@ static int finish(struct recording *r)
 		fprintf(stderr, "hearth: building the profile: %s\n", strerror(-err));
 		return err;
 	}
-	/* What is in the profile is counted again, from the profile itself. */
-	account.samples = (uint64_t)profile_total(profile, 0);
 	err = write_outputs(r, profile);
 	command_reap(&r->command, true);
 	summarize(r, &account, profile, err == 0);

@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 #include "agent/cpu_list.h"
+#include "base/clock.h"
 #include "base/scope.h"
 
-#define NS_PER_S 1000000000ull
 
 struct cpu_event {
 	int fd; /* -1: not sampled */

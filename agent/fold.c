@@ -7,9 +7,8 @@
 
 #include "agent/frame_table.h"
 #include "agent/frame_names.h"
+#include "base/clock.h"
 #include "pprof/profile_builder.h"
-
-#define NS_PER_S 1000000000ll
 
 /* One stack of the window, before its frames have names. */
 struct folded {
@@ -340,7 +339,7 @@ static void account(struct accounting *a, const struct folded *stack, enum accou
 
 static int64_t weight_of(const struct fold *f, const struct fold_window *window)
 {
-	return f->options.event.is_time ? NS_PER_S / (int64_t)window->rate_hz : (int64_t)f->options.period;
+	return f->options.event.is_time ? (int64_t)(NS_PER_S / window->rate_hz) : (int64_t)f->options.period;
 }
 
 static int describe_profile(const struct fold *f, const struct fold_window *window, struct profile_builder *builder)

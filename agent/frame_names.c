@@ -6,13 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/scope.h"
 
 #define KERNEL_MAPPING	     "[kernel.kallsyms]"
-#define KERNEL_RELOAD_NS     (60 * 1000000000ull)
+#define KERNEL_RELOAD_NS     (60 * NS_PER_S)
 #define KERNEL_BASE_FALLBACK 0xffffffff81000000ull /* x86-64's __START_KERNEL without KASLR */
 #define PAGE_MASK	     4095ull
 
@@ -211,18 +211,10 @@ static int resolve_image(struct frame_names *n, struct image *image, struct symb
 
 /* ---- kernel ---- */
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* Modules and BPF programs come and go: read again when an address had no name, at most once a minute. */
 static void load_kernel(struct symbolizer *symbolizer, struct kernel_names *kernel)
 {
-	uint64_t now = now_ns();
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
 	bool due = !kernel->loaded_at_ns || (kernel->unnamed && now - kernel->loaded_at_ns > KERNEL_RELOAD_NS);
 
 	if (!due)

@@ -10,10 +10,10 @@
 
 #include "agent/cpu_events.h"
 #include "agent/cpu_idle.h"
+#include "base/clock.h"
 #include "base/scope.h"
 #include "bpf/sample.skel.h"
 
-#define NS_PER_S	  1000000000ull
 #define GENERATIONS	  2
 #define ENTRIES_MIN_BYTES (128u << 10)
 #define ENTRIES_MAX_BYTES (2u << 20) /* an ARRAY's value is at most 4 MiB (KMALLOC_MAX_SIZE) on 5.10 */
