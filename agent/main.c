@@ -33,7 +33,7 @@ static int help(FILE *stream)
 }
 
 /* libbpf's messages are for developers of BPF programs: HEARTH_DEBUG=1 shows them. */
-static int print_libbpf(enum libbpf_print_level level, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static int print_libbpf(enum libbpf_print_level level, const char *format, va_list arguments)
 {
 	if (!getenv("HEARTH_DEBUG") || level == LIBBPF_DEBUG)
 		return 0;

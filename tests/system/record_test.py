@@ -140,6 +140,32 @@ def inherit():
         shell.wait()
 
 
+@test("--cgroup samples what runs below it")
+def cgroup():
+    root = next((path for path in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified") if os.path.exists(path + "/cgroup.subtree_control")
+                 or os.path.exists(path + "/cgroup.procs") and "cgroup2" in open("/proc/mounts").read()), None)
+    if not root:
+        raise Skip("no cgroup v2 is mounted")
+    folder = f"{root}/hearth-test-{os.getpid()}"
+    try:
+        os.makedirs(folder + "/inner")
+    except OSError as error:
+        raise Skip(f"no cgroup can be made: {error}")
+    inside, outside = spawn(build("busy.c", "busy_in", "-O2"), "20"), spawn(build("busy.c", "busy_out", "-O2"), "20")
+    try:
+        with open(folder + "/inner/cgroup.procs", "w") as file:
+            file.write(str(inside.pid))
+        summary = record("--cgroup", os.path.basename(folder), "-F", "199", "-d", "2", "-o", "cg.folded")
+        assert {names[0] for names, _ in folded("cg.folded")} == {"busy_in"}, folded("cg.folded")[:3]
+        assert summary["filtered"] > 100, summary
+    finally:
+        for process in (inside, outside):
+            process.kill()
+            process.wait()
+        os.rmdir(folder + "/inner")
+        os.rmdir(folder)
+
+
 @test("a command is sampled from its exec on, and its exit status passed on")
 def command():
     for script, status in (("exit 7", 7), ("exit 0", 0), ("kill -TERM $$", 143)):

@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <linux/perf_event.h>
 #include <stdio.h>
+#include <stdbool.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include "agent/json_writer.h"
@@ -50,8 +52,16 @@ static void unknown_and_hostile_names(void **state)
 	assert_int_equal(event_find("sched:../sched/sched_switch", &event), -ENOENT);
 	assert_int_equal(event_find("a:b:c", &event), -ENOENT);
 	assert_int_equal(event_find(long_name, &event), -ENOENT);
-	if (geteuid() == 0)
-		assert_int_equal(event_find("sched:no_such_event", &event), -ENOENT);
+}
+
+/* Needs root, and fsopen() where no tracefs is mounted; valgrind 3.19 does not know that call. */
+static bool can_see_tracepoints(void)
+{
+	int fd = fsopen("tracefs", 0);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0 && geteuid() == 0;
 }
 
 static void tracepoints(void **state)
@@ -59,12 +69,13 @@ static void tracepoints(void **state)
 	struct event event;
 
 	(void)state;
-	if (geteuid() != 0)
+	if (!can_see_tracepoints())
 		skip();
 	assert_int_equal(event_find("sched:sched_switch", &event), 0);
 	assert_int_equal(event.type, PERF_TYPE_TRACEPOINT);
 	assert_true(event.config > 0);
 	assert_false(event.is_time);
+	assert_int_equal(event_find("sched:no_such_event", &event), -ENOENT);
 }
 
 static void json(void **state)
