@@ -16,7 +16,7 @@ bool governor_update(struct governor *g, uint64_t own_ns, uint64_t window_ns, in
 
 	if (!window_ns || cpus <= 0)
 		return false;
-	double weight = window_ns < HORIZON_NS ? (double)window_ns / HORIZON_NS : 1;
+	double part = (double)window_ns / HORIZON_NS, weight = part < 1 ? part : 1;
 	double now = (double)own_ns / ((double)window_ns * cpus);
 	g->share += weight * (now - g->share);
 	if (g->share > LOWER_AT * g->max_share) {
