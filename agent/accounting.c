@@ -47,6 +47,8 @@ void accounting_add_counts(struct accounting *a, const struct sampler_counts *co
 	a->dropped[ACCOUNT_OUT_OF_MEMORY] += lost;
 	a->early_drains += counts->early;
 	a->unindexed += counts->unindexed;
+	a->deferred += counts->deferred;
+	a->deferred_no_room += counts->deferred_no_room;
 	a->program_ns += counts->cost_ns;
 }
 
@@ -67,6 +69,8 @@ void accounting_add(struct accounting *sum, const struct accounting *window)
 	sum->image_known += window->image_known;
 	sum->early_drains += window->early_drains;
 	sum->unindexed += window->unindexed;
+	sum->deferred += window->deferred;
+	sum->deferred_no_room += window->deferred_no_room;
 	sum->program_ns += window->program_ns;
 	sum->windows += window->windows;
 }
@@ -88,7 +92,8 @@ const char *accounting_cut_name(enum account_cut cut)
 		[CUT_NO_FRAME_POINTER] = "no_frame_pointer", [CUT_BAD_FRAME] = "bad_frame_pointer",
 		[CUT_UNREADABLE] = "unreadable_stack",	     [CUT_TOO_DEEP] = "too_deep",
 		[CUT_COMPAT] = "32_bit_code",		     [CUT_NO_REGISTERS] = "no_user_registers",
-		[CUT_NO_PROCESS] = "unknown_process",
+		[CUT_NO_PROCESS] = "unknown_process",	     [CUT_NO_MAPPING] = "no_mapping",
+		[CUT_NO_TABLE] = "no_unwind_table",	     [CUT_UNSUPPORTED_RULE] = "unsupported_rule",
 	};
 
 	return NAMES[cut];

@@ -26,6 +26,9 @@ enum account_cut {
 	CUT_COMPAT,
 	CUT_NO_REGISTERS,
 	CUT_NO_PROCESS, /* the process was gone before its mappings were known */
+	CUT_NO_MAPPING, /* a return address in no mapping */
+	CUT_NO_TABLE,	/* the unwind budget had no room */
+	CUT_UNSUPPORTED_RULE,
 	ACCOUNT_CUTS,
 };
 
@@ -39,6 +42,8 @@ struct accounting {
 	uint64_t cut[ACCOUNT_CUTS];
 	uint64_t user_samples;	 /* with a user stack */
 	uint64_t image_known;	 /* of these: the innermost frame lies in a file that was opened */
+	uint64_t deferred;		  /* walks that user space finished, or was to finish */
+	uint64_t deferred_no_room;	  /* ... that did not get there: their stacks stay as the kernel left them */
 	uint64_t early_drains, unindexed;
 	uint64_t program_ns; /* run time of the sampling program */
 	uint64_t windows;

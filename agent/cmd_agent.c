@@ -207,6 +207,7 @@ static int start(struct agent *a)
 			    .period = 1,
 			    .window_ns = o->window_ns,
 			    .sample_idle = o->idle,
+			    .unwind_budget_bytes = UNWIND_BUDGET_DEFAULT,
 			    .cgroup_fd = -1},
 		.kernel_addresses = o->kernel_addresses,
 	};

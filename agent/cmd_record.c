@@ -135,6 +135,7 @@ static int open_session(struct recording *r)
 			    .sample_idle = o->idle,
 			    .only_targets = o->n_pids || o->command,
 			    .inherit = o->inherit || o->command,
+			    .unwind_budget_bytes = UNWIND_BUDGET_DEFAULT,
 			    .cgroup_fd = r->cgroup_fd},
 		.kernel_addresses = o->kernel_addresses,
 	};

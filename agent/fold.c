@@ -37,6 +37,7 @@ struct fold {
 	struct process_table *processes;
 	struct image_table *images;
 	struct symbolizer *symbolizer;
+	struct unwinder *unwinder;
 	uint64_t window, epoch;
 	struct frame_table frames;
 	uint32_t *stacks;
@@ -51,7 +52,7 @@ struct fold {
 };
 
 int fold_create(const struct fold_options *options, struct process_table *processes, struct image_table *images,
-		struct symbolizer *symbolizer, struct fold **fold_out)
+		struct symbolizer *symbolizer, struct unwinder *unwinder, struct fold **fold_out)
 {
 	struct fold *f = calloc(1, sizeof(*f));
 
@@ -61,6 +62,7 @@ int fold_create(const struct fold_options *options, struct process_table *proces
 	f->processes = processes;
 	f->images = images;
 	f->symbolizer = symbolizer;
+	f->unwinder = unwinder;
 	f->n_slots = 1024;
 	f->slots = calloc(f->n_slots, sizeof(f->slots[0]));
 	f->locations = malloc((KERNEL_FRAMES_MAX + USER_FRAMES_MAX + 2) * sizeof(f->locations[0]));
@@ -234,20 +236,43 @@ static bool is_inside_exec(const struct process *process, const struct arena_ent
 	       !mapset_find(process->mappings, frames[entry->n_kernel]);
 }
 
+/* Replace what the kernel program found of a user stack by what user space found, where that is more. */
+static const uint64_t *user_frames(const struct fold *f, struct folded *stack, const struct arena_entry *entry,
+				   const uint64_t *frames, size_t *n_out)
+{
+	const struct deferred_stack *deferred = entry->deferred ? unwinder_find(f->unwinder, entry->deferred) : NULL;
+
+	*n_out = entry->n_user;
+	if (!deferred)
+		return frames + entry->n_kernel;
+	bool worse = deferred->end != END_COMPLETE && deferred->end != END_FRAME_ZERO && deferred->n < entry->n_user &&
+		     entry->user_end != END_NO_PROCESS;
+	if (worse)
+		return frames + entry->n_kernel;
+	stack->end = deferred->end;
+	*n_out = deferred->n;
+	return deferred->frames;
+}
+
 static int fold_new(struct fold *f, struct folded *stack, const struct process *process,
 		    const struct arena_entry *entry, const uint64_t *frames)
 {
 	char comm[sizeof(entry->comm) + 1] = "";
+	size_t n_user;
 
 	memcpy(comm, entry->comm, sizeof(entry->comm));
 	int err = name_stack(f, stack, process, comm);
 	for (size_t i = 0; err == 0 && i < entry->n_kernel; i++)
 		err = push(f, FRAME_KERNEL, FRAME_NO_IMAGE, i ? frames[i] - 1 : frames[i]);
-	if (is_inside_exec(process, entry, frames))
+	if (err < 0)
+		return err;
+	const uint64_t *user = user_frames(f, stack, entry, frames, &n_user);
+	if (is_inside_exec(process, entry, frames)) {
 		stack->end = END_NO_USER;
-	else if (err == 0)
-		err = push_user_stack(f, stack, process, frames + entry->n_kernel, entry->n_user);
-	return err;
+		return 0;
+	}
+	err = reserve(f, entry->n_kernel + n_user);
+	return err < 0 ? err : push_user_stack(f, stack, process, user, n_user);
 }
 
 int fold_add(void *fold, const struct arena_entry *entry, const uint64_t *frames)
@@ -287,7 +312,7 @@ int fold_add(void *fold, const struct arena_entry *entry, const uint64_t *frames
 	return 0;
 }
 
-/* Why a stack is not complete; ACCOUNT_CUTS when it is. Without unwind tables, a stack is complete when its
+/* Why a stack is not complete; ACCOUNT_CUTS when it is. A stack is complete when CFI says that its last frame has no caller, when its
  * chain of frame pointers ends in the ABI's 0 behind at least one caller, or when it reached a function that
  * nothing calls: a process's or a thread's entry, or main's caller. */
 static enum account_cut cut_of(const struct fold *f, const struct folded *stack, const struct entry_names *entries)
@@ -302,24 +327,32 @@ static enum account_cut cut_of(const struct fold *f, const struct folded *stack,
 		return CUT_NO_REGISTERS;
 	if (stack->end == END_COMPAT)
 		return CUT_COMPAT;
+	if (stack->end == END_COMPLETE && !stack->lost_way)
+		return ACCOUNT_CUTS;
 	uint16_t n = stack->n_user;
 	if (n && entry_names_is_entry(entries, f->frames.frames[user[n - 1]].name))
 		return ACCOUNT_CUTS;
 	if (n > 1 && entry_names_is_main(entries, f->frames.frames[user[n - 2]].name))
 		return ACCOUNT_CUTS;
-	if (n <= 1)
-		return CUT_NO_FRAME_POINTER;
 	if (stack->lost_way)
-		return CUT_BAD_FRAME;
+		return n > 1 ? CUT_BAD_FRAME : CUT_NO_FRAME_POINTER;
 	switch (stack->end) {
 	case END_FRAME_ZERO:
-		return ACCOUNT_CUTS;
+		return n > 1 ? ACCOUNT_CUTS : CUT_NO_FRAME_POINTER;
 	case END_UNREADABLE:
 		return CUT_UNREADABLE;
 	case END_TOO_DEEP:
 		return CUT_TOO_DEEP;
+	case END_NO_PROCESS:
+		return CUT_NO_PROCESS;
+	case END_NO_MAPPING:
+		return CUT_NO_MAPPING;
+	case END_NO_TABLE:
+		return CUT_NO_TABLE;
+	case END_UNSUPPORTED_RULE:
+		return CUT_UNSUPPORTED_RULE;
 	default:
-		return CUT_BAD_FRAME;
+		return n > 1 ? CUT_BAD_FRAME : CUT_NO_FRAME_POINTER;
 	}
 }
 

@@ -7,6 +7,7 @@
 
 #include "agent/accounting.h"
 #include "agent/process_table.h"
+#include "agent/unwinder.h"
 #include "bpf/records.h"
 #include "pprof/profile.h"
 #include "symbolizer/symbolizer.h"
@@ -30,7 +31,7 @@ struct fold_window {
 
 /* All borrowed. */
 int fold_create(const struct fold_options *options, struct process_table *processes, struct image_table *images,
-		struct symbolizer *symbolizer, struct fold **fold_out);
+		struct symbolizer *symbolizer, struct unwinder *unwinder, struct fold **fold_out);
 
 /* The window and the losses known, for process_table_find(). Before the fold_add()s of a drain. */
 void fold_begin_drain(struct fold *f, uint64_t window, uint64_t epoch);

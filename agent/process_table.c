@@ -23,6 +23,8 @@ struct process_table {
 	uint64_t next_serial;
 	struct process_table_stats stats;
 	struct tgid_entry *entries;
+	process_change_fn on_change;
+	void *context;
 };
 
 int process_table_create(struct image_table *images, uint64_t budget_bytes, struct process_table **table_out)
@@ -36,6 +38,18 @@ int process_table_create(struct image_table *images, uint64_t budget_bytes, stru
 	t->next_serial = 1;
 	*table_out = t;
 	return 0;
+}
+
+void process_table_watch(struct process_table *t, process_change_fn fn, void *context)
+{
+	t->on_change = fn;
+	t->context = context;
+}
+
+static void tell_change(struct process_table *t, struct process *process)
+{
+	if (process->in_kernel && t->on_change)
+		t->on_change(t->context, process);
 }
 
 static struct tgid_entry *entry_of(struct process_table *t, int32_t tgid)
@@ -82,8 +96,10 @@ static struct process *begin_instance(struct process_table *t, int32_t tgid, uin
 		mapset_unref(mappings);
 		return NULL;
 	}
-	if (entry->newest && entry->newest->end_ns > time_ns)
+	if (entry->newest && entry->newest->end_ns > time_ns) {
 		entry->newest->end_ns = time_ns;
+		tell_change(t, entry->newest);
+	}
 	process->tgid = tgid;
 	process->start_ns = time_ns;
 	process->end_ns = UINT64_MAX;
@@ -107,6 +123,7 @@ static void apply_fork(struct process_table *t, const struct task_record *record
 	if (from) {
 		child->complete = from->complete;
 		child->read_epoch = from->read_epoch;
+		child->in_kernel = from->in_kernel; /* the kernel program passes a parent's mappings on */
 		set_name(child, from->name);
 	}
 }
@@ -134,6 +151,7 @@ static void add_mapping(struct process_table *t, struct process *process, const 
 {
 	if (mapset_add(&process->mappings, mapping) < 0)
 		t->stats.mappings_lost++;
+	tell_change(t, process);
 }
 
 /* Whether a path names a file at all: "[vdso]", "//anon", "anon_inode:..." do not. */
@@ -203,8 +221,10 @@ void process_table_apply(struct process_table *t, const struct task_record *reco
 		break;
 	case TASK_EXIT:
 		entry = entry_of(t, record->pid);
-		if (entry && entry->newest && entry->newest->end_ns == UINT64_MAX)
+		if (entry && entry->newest && entry->newest->end_ns == UINT64_MAX) {
 			entry->newest->end_ns = record->time_ns;
+			tell_change(t, entry->newest);
+		}
 		break;
 	}
 }
@@ -330,6 +350,7 @@ struct process *process_table_find(struct process_table *t, int32_t tgid, uint64
 
 static void free_process(struct process_table *t, struct process *process)
 {
+	tell_change(t, process);
 	mapset_unref(process->mappings);
 	free(process);
 	t->stats.processes--;

@@ -29,6 +29,7 @@ struct process {
 	uint64_t read_epoch;  /* losses known when /proc/PID/maps was last read */
 	bool complete;	      /* its mappings are known from their beginning, or were read from /proc */
 	bool is_kernel_thread;
+	bool in_kernel;	      /* the kernel program may have its mappings: set by who puts them there */
 	char name[PROCESS_NAME_MAX];
 	struct mapset *mappings;
 	struct process *older; /* earlier instance of the same tgid */
@@ -45,6 +46,10 @@ struct process_table_stats {
 
 /* images: borrowed. budget_bytes: for instances and mappings. */
 int process_table_create(struct image_table *images, uint64_t budget_bytes, struct process_table **table_out);
+
+/* Called when the mappings of a process that is in_kernel change, and when it ends. */
+typedef void (*process_change_fn)(void *context, struct process *process);
+void process_table_watch(struct process_table *t, process_change_fn fn, void *context);
 
 /* Apply a record. In the order of their times. */
 void process_table_apply(struct process_table *t, const struct task_record *record);

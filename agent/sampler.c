@@ -21,6 +21,10 @@
 #define SLOTS_MIN	  512u
 #define SLOTS_MAX	  32768u
 #define TARGETS_MAX	  16384u
+#define SLOTS_OF_TABLES	  8192u
+#define MAPSETS_MAX	  4096u
+#define PROCESSES_MAX	  8192u	     /* that have a mapset in the kernel: those that are sampled */
+#define DEFERRALS_BYTES	  (8u << 20) /* of stacks on their way to user space: 500 of 16 KiB */
 /* Occurrences a second that the arenas are sized for when the event is not a clock. */
 #define OCCURRENCES_GUESS 10000
 
@@ -45,6 +49,8 @@ struct sampler {
 	size_t arena_stride;
 	size_t entries_offset;
 	size_t mapped_bytes;
+	int chunk_fd;		 /* the first chunk of unwind tables, and the model of the others */
+	struct sampler_unwind unwind;
 	uint32_t retired;	 /* generation to drain */
 	uint64_t *idle_start_ns; /* idle time of each CPU at the start, and now */
 	uint64_t *idle_ns;
@@ -120,6 +126,88 @@ static int create_arenas(struct sampler *s)
 	return bpf_map__set_inner_map_fd(s->skel->maps.arenas, s->arena_fds[0]);
 }
 
+static int create_chunk(void)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, map_options, .map_flags = BPF_F_MMAPABLE);
+
+	return bpf_map_create(BPF_MAP_TYPE_ARRAY, "unwind_chunk", sizeof(uint32_t), UNWIND_CHUNK_BYTES + UNWIND_CHUNK_SLACK, 1,
+			      &map_options);
+}
+
+/* The maps of the walk: as large as the budget says, chunks aside, which come one by one. */
+static int size_unwind_maps(struct sampler *s)
+{
+	uint64_t chunks = clamp(s->options.unwind_budget_bytes / UNWIND_CHUNK_BYTES, 1, UNWIND_CHUNKS_MAX);
+
+	s->unwind.n_slots = SLOTS_OF_TABLES;
+	s->unwind.n_mapsets = MAPSETS_MAX;
+	s->chunk_fd = create_chunk();
+	if (s->chunk_fd < 0)
+		return s->chunk_fd;
+	int err = bpf_map__set_inner_map_fd(s->skel->maps.unwind_chunks, s->chunk_fd);
+	if (err == 0)
+		err = bpf_map__set_max_entries(s->skel->maps.unwind_chunks, (uint32_t)chunks);
+	if (err == 0)
+		err = bpf_map__set_max_entries(s->skel->maps.unwind_slots, s->unwind.n_slots);
+	if (err == 0)
+		err = bpf_map__set_max_entries(s->skel->maps.unwind_mapsets, s->unwind.n_mapsets);
+	if (err == 0)
+		err = bpf_map__set_max_entries(s->skel->maps.unwind_processes, PROCESSES_MAX);
+	if (err == 0)
+		err = bpf_map__set_max_entries(s->skel->maps.deferrals, DEFERRALS_BYTES);
+	return err;
+}
+
+static void *map_array(const struct bpf_map *map, size_t bytes)
+{
+	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+
+	return at == MAP_FAILED ? NULL : at;
+}
+
+static int map_unwind_arrays(struct sampler *s)
+{
+	struct sampler_unwind *u = &s->unwind;
+
+	u->slots = map_array(s->skel->maps.unwind_slots, u->n_slots * sizeof(u->slots[0]));
+	u->mapsets = map_array(s->skel->maps.unwind_mapsets, u->n_mapsets * sizeof(u->mapsets[0]));
+	u->processes_fd = bpf_map__fd(s->skel->maps.unwind_processes);
+	u->deferrals_fd = bpf_map__fd(s->skel->maps.deferrals);
+	u->epoch = &s->skel->bss->unwind_epoch;
+	return u->slots && u->mapsets ? 0 : -ENOMEM;
+}
+
+void sampler_unwind(const struct sampler *s, struct sampler_unwind *unwind_out)
+{
+	*unwind_out = s->unwind;
+}
+
+int sampler_chunk_create(void *context, uint32_t index, void **at_out)
+{
+	struct sampler *s = context;
+	AUTO_CLOSE int fd = index == 0 ? dup(s->chunk_fd) : create_chunk();
+
+	if (fd < 0)
+		return index == 0 ? -errno : fd;
+	void *at = mmap(NULL, UNWIND_CHUNK_BYTES + UNWIND_CHUNK_SLACK, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (at == MAP_FAILED)
+		return -errno;
+	if (bpf_map_update_elem(bpf_map__fd(s->skel->maps.unwind_chunks), &index, &fd, BPF_ANY) < 0) {
+		int err = -errno;
+		munmap(at, UNWIND_CHUNK_BYTES + UNWIND_CHUNK_SLACK);
+		return err;
+	}
+	*at_out = at;
+	return 0;
+}
+
+void sampler_chunk_destroy(void *context, uint32_t index, void *at)
+{
+	(void)context;
+	(void)index;
+	munmap(at, UNWIND_CHUNK_BYTES + UNWIND_CHUNK_SLACK);
+}
+
 static int set_slot(struct sampler *s, uint32_t generation)
 {
 	return bpf_map_update_elem(bpf_map__fd(s->skel->maps.arenas), &generation, &s->arena_fds[generation], BPF_ANY);
@@ -129,13 +217,10 @@ static void choose_programs(struct sampler *s)
 {
 	bool tracepoint = strchr(s->options.event.name, ':') != NULL;
 	bool targets = s->options.only_targets;
-	bool with_loop = libbpf_probe_bpf_helper(BPF_PROG_TYPE_PERF_EVENT, BPF_FUNC_loop, NULL) == 1;
-	struct bpf_program *all[] = {s->skel->progs.sample_tick, s->skel->progs.sample_tick_bounded,
-				     s->skel->progs.sample_tracepoint, s->skel->progs.sample_tracepoint_bounded};
 
-	s->program = all[2 * tracepoint + !with_loop];
-	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		bpf_program__set_autoload(all[i], all[i] == s->program);
+	s->program = tracepoint ? s->skel->progs.sample_tracepoint : s->skel->progs.sample_tick;
+	bpf_program__set_autoload(s->skel->progs.sample_tick, !tracepoint);
+	bpf_program__set_autoload(s->skel->progs.sample_tracepoint, tracepoint);
 	bpf_program__set_autoload(s->skel->progs.follow_fork, targets && s->options.inherit);
 	bpf_program__set_autoload(s->skel->progs.arm_exec, targets);
 	bpf_program__set_autoload(s->skel->progs.forget_process, targets);
@@ -189,7 +274,12 @@ static int load(struct sampler *s)
 	err = create_arenas(s);
 	if (err < 0)
 		return err;
+	err = size_unwind_maps(s);
+	if (err < 0)
+		return err;
 	err = sample_bpf__load(s->skel);
+	if (err == 0)
+		err = map_unwind_arrays(s);
 	if (err < 0)
 		return err;
 	for (uint32_t i = 0; i < GENERATIONS; i++) {
@@ -207,6 +297,7 @@ int sampler_open(const struct sampler_options *options, struct sampler **sampler
 	if (!s)
 		return why_set(why, -ENOMEM, "out of memory");
 	s->options = *options;
+	s->chunk_fd = -1;
 	for (int i = 0; i < GENERATIONS; i++)
 		s->arena_fds[i] = -1;
 	s->n_cpus = libbpf_num_possible_cpus();
@@ -246,7 +337,13 @@ static int attach(struct bpf_program *program, struct bpf_link **link_out)
 
 int sampler_start(struct sampler *s, struct why *why)
 {
-	int err = attach(s->skel->progs.follow_fork, &s->skel->links.follow_fork);
+	int err = attach(s->skel->progs.fork_mappings, &s->skel->links.fork_mappings);
+	if (err == 0)
+		err = attach(s->skel->progs.exec_mappings, &s->skel->links.exec_mappings);
+	if (err == 0)
+		err = attach(s->skel->progs.free_mappings, &s->skel->links.free_mappings);
+	if (err == 0)
+		err = attach(s->skel->progs.follow_fork, &s->skel->links.follow_fork);
 	if (err == 0)
 		err = attach(s->skel->progs.arm_exec, &s->skel->links.arm_exec);
 	if (err == 0)
@@ -301,6 +398,8 @@ static void add_header(const struct arena_header *header, struct sampler_counts 
 	counts->filtered += header->filtered;
 	counts->samples += header->samples;
 	counts->unindexed += header->unindexed;
+	counts->deferred += header->deferred;
+	counts->deferred_no_room += header->deferred_no_room;
 	for (int i = 0; i < DROP_REASONS; i++)
 		counts->dropped[i] += header->dropped[i];
 	if (header->cost_runs)
@@ -353,6 +452,11 @@ int sampler_retire(struct sampler *s)
 	s->retired = retired;
 	ring_buffer__consume(s->ring);
 	return 0;
+}
+
+void sampler_settle(struct sampler *s)
+{
+	set_slot(s, ((uint32_t)s->skel->bss->generation & 1) ^ 1); /* as above */
 }
 
 int sampler_drain(struct sampler *s, sampler_entry_fn fn, void *context, struct sampler_counts *counts_out,
@@ -448,6 +552,12 @@ void sampler_close(struct sampler *s)
 		if (s->arena_fds[i] >= 0)
 			close(s->arena_fds[i]);
 	}
+	if (s->unwind.slots)
+		munmap(s->unwind.slots, s->unwind.n_slots * sizeof(s->unwind.slots[0]));
+	if (s->unwind.mapsets)
+		munmap(s->unwind.mapsets, s->unwind.n_mapsets * sizeof(s->unwind.mapsets[0]));
+	if (s->chunk_fd >= 0)
+		close(s->chunk_fd);
 	sample_bpf__destroy(s->skel);
 	free(s->accounts);
 	free(s->idle_start_ns);

@@ -22,6 +22,7 @@ struct sampler_options {
 	bool sample_idle;
 	bool only_targets;    /* sample only processes given to sampler_target() */
 	bool inherit;	      /* children of targets are targets */
+	uint64_t unwind_budget_bytes; /* of unwind tables in the kernel */
 	int cgroup_fd;	      /* sample only below this cgroup v2 folder; -1: all */
 };
 
@@ -32,6 +33,8 @@ struct sampler_counts {
 	uint64_t filtered;  /* not asked for: other processes */
 	uint64_t samples;   /* in entries */
 	uint64_t unindexed; /* entries stored more than once because their index was full */
+	uint64_t deferred;  /* walks left to user space */
+	uint64_t deferred_no_room; /* ... for which there was no room */
 	uint64_t dropped[DROP_REASONS];
 	uint64_t expected;  /* since the start, by the clock, while events were enabled; 0 when the event has no clock */
 	uint64_t missed;    /* ticks that never reached the program (throttling, late timers, a nested program). An idle CPU may
@@ -84,5 +87,24 @@ int sampler_run_time(const struct sampler *s, uint64_t *ns_out, uint64_t *runs_o
 
 /* Detaches everything. NULL is legal. */
 void sampler_close(struct sampler *s);
+
+/* What the kernel program finds its way through user stacks with (bpf/records.h). The arrays are shared memory, borrowed
+ * until sampler_close(). */
+struct sampler_unwind {
+	struct unwind_slot *slots;
+	struct unwind_mapset *mapsets;
+	uint32_t n_slots, n_mapsets;
+	int processes_fd;  /* a map: tgid -> struct unwind_process */
+	int deferrals_fd;  /* a ring buffer of struct deferred_record */
+	volatile unsigned long long *epoch;
+};
+void sampler_unwind(const struct sampler *s, struct sampler_unwind *unwind_out);
+
+/* Memory for unwind tables; see struct unwind_chunk_source. context: the sampler. */
+int sampler_chunk_create(void *context, uint32_t index, void **at_out);
+void sampler_chunk_destroy(void *context, uint32_t index, void *at);
+
+/* Wait until no kernel program runs that began before this call. */
+void sampler_settle(struct sampler *s);
 
 #endif

@@ -19,7 +19,7 @@
 #define TASK_SETTLE_NS	     (1 * NS_PER_MS) /* a record is in its buffer this long after its time stamp */
 #define CPU_CHECK_NS	     NS_PER_S
 
-enum source { SOURCE_TASKS, SOURCE_WAKE, SOURCE_TASK_TIMER, SOURCE_CPU_TIMER };
+enum source { SOURCE_TASKS, SOURCE_WAKE, SOURCE_DEFERRED, SOURCE_TASK_TIMER, SOURCE_CPU_TIMER };
 
 struct session {
 	struct session_options options;
@@ -28,6 +28,7 @@ struct session {
 	struct process_table *processes;
 	struct task_events *tasks;
 	struct sampler *sampler;
+	struct unwinder *unwinder;
 	struct fold *fold;
 	int epoll_fd, task_timer_fd, cpu_timer_fd;
 	bool tasks_paused;
@@ -104,13 +105,17 @@ static int open_parts(struct session *s, struct why *why)
 		err = image_table_create(s->symbolizer, IMAGES_MAX, file_budget(), &s->images);
 	if (err == 0)
 		err = process_table_create(s->images, PROCESS_BUDGET_BYTES, &s->processes);
-	if (err == 0)
-		err = fold_create(&fold, s->processes, s->images, s->symbolizer, &s->fold);
 	if (err < 0)
 		return why_set(why, err, "setting up: %s", strerror(-err));
 	err = sampler_open(&s->options.sampler, &s->sampler, why);
 	if (err < 0)
 		return err;
+	err = unwinder_create(s->sampler, s->images, s->symbolizer, s->processes, s->options.sampler.unwind_budget_bytes,
+			      &s->unwinder);
+	if (err == 0)
+		err = fold_create(&fold, s->processes, s->images, s->symbolizer, s->unwinder, &s->fold);
+	if (err < 0)
+		return why_set(why, err, "setting up: %s", strerror(-err));
 	return task_events_open(TASK_BUFFER_BYTES, &s->tasks, why);
 }
 
@@ -157,6 +162,8 @@ int session_start(struct session *s, struct why *why)
 	if (err == 0)
 		err = watch(s, sampler_wake_fd(s->sampler), SOURCE_WAKE);
 	if (err == 0)
+		err = watch(s, unwinder_fd(s->unwinder), SOURCE_DEFERRED);
+	if (err == 0)
 		err = watch(s, s->task_timer_fd, SOURCE_TASK_TIMER);
 	if (err == 0)
 		err = watch(s, s->cpu_timer_fd, SOURCE_CPU_TIMER);
@@ -201,6 +208,16 @@ static void look_at_tasks(struct session *s)
 	}
 }
 
+/* A sample's process or table is not in the kernel: its records first, then what it needs. */
+static void look_at_deferred(struct session *s)
+{
+	struct task_events_stats tasks;
+
+	read_tasks(s, clock_ns(CLOCK_MONOTONIC));
+	task_events_stats(s->tasks, &tasks);
+	unwinder_work(s->unwinder, s->window, tasks.lost);
+}
+
 static int drain(struct session *s, struct accounting *account)
 {
 	struct task_events_stats tasks;
@@ -214,8 +231,10 @@ static int drain(struct session *s, struct accounting *account)
 	/* The wait for the retired generation was longer than a record needs to arrive. */
 	read_tasks(s, now_ns);
 	task_events_stats(s->tasks, &tasks);
+	unwinder_begin_drain(s->unwinder, s->window, tasks.lost);
 	fold_begin_drain(s->fold, s->window, tasks.lost);
 	err = sampler_drain(s->sampler, fold_add, s->fold, &counts, &lost);
+	unwinder_end_drain(s->unwinder);
 	accounting_add_counts(account, &counts, lost);
 	s->last = counts;
 	s->drained_ns = now_ns;
@@ -244,11 +263,11 @@ static void check_cpus(struct session *s)
 
 int session_work(struct session *s)
 {
-	struct epoll_event ready[4];
+	struct epoll_event ready[8];
 	uint64_t ticks;
 	int err = 0;
 
-	int n = epoll_wait(s->epoll_fd, ready, 4, 0);
+	int n = epoll_wait(s->epoll_fd, ready, 8, 0);
 	for (int i = 0; err == 0 && i < n; i++) {
 		switch ((enum source)ready[i].data.u32) {
 		case SOURCE_TASKS:
@@ -263,6 +282,9 @@ int session_work(struct session *s)
 			err = drain(s, &s->account);
 			if (err == -ENOMEM)
 				err = 0; /* counted as lost */
+			break;
+		case SOURCE_DEFERRED:
+			look_at_deferred(s);
 			break;
 		case SOURCE_CPU_TIMER:
 			check_cpus(s);
@@ -339,6 +361,7 @@ void session_stats(const struct session *s, struct session_stats *stats_out)
 	image_table_stats(s->images, &stats.images);
 	task_events_stats(s->tasks, &stats.task_events);
 	symbolizer_stats(s->symbolizer, &stats.symbolizer);
+	unwinder_stats(s->unwinder, &stats.unwinder);
 	*stats_out = stats;
 }
 
@@ -346,9 +369,10 @@ void session_close(struct session *s)
 {
 	if (!s)
 		return;
+	fold_destroy(s->fold);
+	unwinder_destroy(s->unwinder);
 	sampler_close(s->sampler);
 	task_events_close(s->tasks);
-	fold_destroy(s->fold);
 	process_table_destroy(s->processes);
 	image_table_destroy(s->images);
 	symbolizer_destroy(s->symbolizer);

@@ -21,6 +21,7 @@ struct session_stats {
 	struct image_table_stats images;
 	struct task_events_stats task_events;
 	struct symbolizer_stats symbolizer;
+	struct unwinder_stats unwinder;
 	uint64_t map_bytes;
 	uint64_t children_lost;
 	uint64_t cpus_reopened;

@@ -11,6 +11,8 @@
 
 #include <linux/types.h>
 
+#include "bpf/unwind_table.h"
+
 #define KERNEL_FRAMES_MAX 127 /* sysctl kernel.perf_event_max_stack's default; a larger one is cut and counted */
 #define USER_FRAMES_MAX	  512
 
@@ -22,13 +24,18 @@ enum drop_reason {
 
 /* Where the walk of a user stack ended. */
 enum stack_end {
-	END_NO_USER,	  /* a kernel thread: there is no user stack */
-	END_FRAME_ZERO,	  /* the frame pointer is 0: the ABI's mark of the outermost frame */
-	END_BAD_FRAME,	  /* the frame pointer does not lead upwards, or is not aligned */
-	END_UNREADABLE,	  /* stack memory that is not resident or not mapped */
-	END_TOO_DEEP,	  /* USER_FRAMES_MAX frames, or no room in the arena */
-	END_COMPAT,	  /* 32-bit code: only its pc is recorded */
-	END_NO_REGISTERS, /* the user registers could not be found */
+	END_NO_USER,	      /* a kernel thread: there is no user stack */
+	END_COMPLETE,	      /* CFI says that this frame has no caller */
+	END_FRAME_ZERO,	      /* the frame pointer or return address is 0: the ABI's mark of the outermost frame */
+	END_BAD_FRAME,	      /* what should be a frame does not lead upwards, or to no return address */
+	END_UNREADABLE,	      /* stack memory that is not resident or not mapped */
+	END_TOO_DEEP,	      /* USER_FRAMES_MAX frames, or no room in the arena */
+	END_COMPAT,	      /* 32-bit code: only its pc is recorded */
+	END_NO_REGISTERS,     /* the user registers could not be found */
+	END_NO_PROCESS,	      /* its mappings are not in the kernel yet: walked by frame pointers only */
+	END_NO_MAPPING,	      /* a pc that no mapping covers */
+	END_NO_TABLE,	      /* the image's unwind table is not in the kernel */
+	END_UNSUPPORTED_RULE, /* CFI that the tables do not express, or a register that is not known here */
 	STACK_ENDS,
 };
 
@@ -44,11 +51,15 @@ struct arena_header {
 	__u64 signalled; /* the agent was told that this arena fills up */
 	__u64 cost_ns;	 /* run time of cost_runs runs, one in 16 of those that took a sample */
 	__u64 cost_runs;
-	__u64 reserved[6];
+	__u64 deferred;	       /* walks left to user space */
+	__u64 deferred_no_room; /* ... that found no room in the ring: their stacks stay as they were */
+	__u64 reserved[4];
 };
 _Static_assert(sizeof(struct arena_header) == 128, "arena_header is a wire format");
 
-/* One distinct stack. Followed by n_kernel kernel pcs and n_user user pcs, each leaf first, 8 bytes each. */
+/* One distinct stack. Followed by n_kernel kernel pcs and n_user user pcs, each leaf first, 8 bytes each. All but the first pc of a
+ * stack are return addresses; those that are not, because a signal interrupted there, are written plus one, so that the
+ * instruction is always one byte before. */
 struct arena_entry {
 	__u64 hash;  /* of everything below and the frames; seeded */
 	__u64 check; /* a second, independent hash: tells a collision of the first from a match */
@@ -62,8 +73,9 @@ struct arena_entry {
 	__u16 n_user;
 	__u8 user_end; /* enum stack_end */
 	__u8 reserved[3];
+	__u64 deferred; /* id of the deferred_record that finishes this stack; 0: none */
 };
-_Static_assert(sizeof(struct arena_entry) == 72, "arena_entry is a wire format");
+_Static_assert(sizeof(struct arena_entry) == 80, "arena_entry is a wire format");
 
 #define ENTRY_MAX_BYTES (sizeof(struct arena_entry) + (KERNEL_FRAMES_MAX + USER_FRAMES_MAX) * 8)
 
@@ -82,5 +94,113 @@ struct wake_record {
 	__u32 generation;
 };
 _Static_assert(sizeof(struct wake_record) == 8, "wake_record is a wire format");
+
+/* Unwind tables in the kernel: chunks of memory, allocated one by one within a budget. Tables and mapsets lie in them; the agent
+ * alone writes them, before it tells where they are. The slack lets a load at a masked offset be wider than a byte. */
+#define UNWIND_CHUNK_BYTES UNWIND_TABLE_MAX_BYTES
+#define UNWIND_CHUNK_SLACK 64
+#define UNWIND_CHUNKS_MAX  4096
+#define UNWIND_TABLE_NONE  0xffffffff /* a mapping without CFI: code is walked by frame pointers */
+
+/* One table in a chunk. Offsets are in bytes from the chunk's begin. */
+struct unwind_slot {
+	__u64 vaddr; /* of its first page */
+	__u32 n_pages;
+	__u32 chunk;
+	__u32 pages, rows, rules;
+	__u32 serial; /* names the table, also when it was given up and came back; 0: nothing is here */
+	__u32 used;   /* epoch in which a walk last searched it; written by the kernel */
+	__u32 reserved;
+};
+_Static_assert(sizeof(struct unwind_slot) == 40, "unwind_slot is a wire format");
+
+/* A range of one executable mapping that one table covers, or none. vaddr = pc - bias. */
+struct unwind_mapping {
+	__u64 start, bytes;
+	__u64 bias;
+	__u32 table;  /* slot, or UNWIND_TABLE_NONE */
+	__u32 serial; /* of the table: a slot that has another one was given up. Without a table: 1 for files, 0 for anonymous memory */
+};
+_Static_assert(sizeof(struct unwind_mapping) == 32, "unwind_mapping is a wire format");
+
+/* The mappings of an address space, sorted by start; several processes may share them. */
+#define UNWIND_PARTS_MAX     4
+#define UNWIND_PART_MAPPINGS (UNWIND_CHUNK_BYTES / sizeof(struct unwind_mapping))
+struct unwind_part {
+	__u64 start; /* of its first mapping */
+	__u32 chunk, offset, n;
+	__u32 reserved;
+};
+struct unwind_mapset {
+	__u32 serial; /* never used again; 0: empty */
+	__u32 n_parts;
+	__u32 used; /* epoch; written by the kernel */
+	__u32 reserved;
+	struct unwind_part parts[UNWIND_PARTS_MAX];
+};
+_Static_assert(sizeof(struct unwind_mapset) == 112, "unwind_mapset is a wire format");
+
+/* Value of the processes map; key: tgid. A fork copies it, an exec or exit removes it. */
+struct unwind_process {
+	__u32 exec_id;
+	__u32 mapset; /* index */
+	__u32 serial; /* of the mapset: another one means that it was given up */
+	__u32 reserved;
+};
+_Static_assert(sizeof(struct unwind_process) == 16, "unwind_process is a wire format");
+
+/* Registers by their DWARF numbers; x86-64 uses 16. */
+#define UNWIND_REGISTERS 32
+
+/* Ring buffer record: a walk that user space finishes. Followed by n_bytes of stack. */
+#define DEFERRED_STACK_MAX (16u << 10)
+struct deferred_record {
+	__u64 id;      /* that of its arena_entry; never 0 */
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__u64 pc;
+	__u64 stack; /* address of the first byte that follows */
+	__u64 registers[UNWIND_REGISTERS];
+	__u32 tgid, exec_id;
+	__u32 n_bytes;
+	__u32 end; /* enum stack_end: why the kernel did not finish */
+};
+_Static_assert(sizeof(struct deferred_record) == 304, "deferred_record is a wire format");
+
+/* A walk in progress. In the kernel it lies in a map and not in registers, so that the verifier sees every step alike. */
+#define UNWIND_USER_TOP	    (1ULL << 56) /* above any user address, 5-level paging included */
+#define UNWIND_WINDOW_BYTES 512		 /* of the stack, read at once */
+struct unwind_walk {
+	__u64 pc, sp, fp;
+	__u32 epoch;
+	__u32 end;	    /* enum stack_end, when a step returned false */
+	__u32 exact;	    /* pc was interrupted there; else it is a return address */
+	__u32 has_registers; /* registers[] are those of the frame at hand */
+	__u32 by_frame_pointer; /* pc was found by a frame pointer: it may be anything */
+	__u32 low, high;	 /* of a search at work */
+	__u32 reserved;
+	struct unwind_rule rule;	/* of the frame at hand */
+	struct unwind_mapping mapping; /* the one looked up last; bytes is 0: none */
+	struct unwind_mapset mapset;
+	__u64 registers[UNWIND_REGISTERS];
+	__u64 window_base, window_bytes;
+	__u64 window[UNWIND_WINDOW_BYTES / 8];
+	__u8 code[8]; /* instructions */
+};
+
+/* A rule that was found before: pc -> rule. */
+#define UNWIND_MEMOS 1024 /* per CPU; a power of two */
+struct unwind_memo {
+	__u64 pc;
+	__u64 key; /* epoch and mapset */
+	struct unwind_rule rule;
+};
+
+#ifdef __aarch64__
+#define UNWIND_FP ARM64_FP
+#define UNWIND_SP ARM64_SP
+#else
+#define UNWIND_FP X86_64_FP
+#define UNWIND_SP X86_64_SP
+#endif
 
 #endif

@@ -13,12 +13,10 @@
 
 #define PF_KTHREAD     0x00200000 /* include/linux/sched.h */
 #define USER32_CS      0x23	  /* arch/x86: __USER32_CS */
-#define USER_TOP       (1ULL << 56) /* above any user address, 5-level paging included */
 #define PAGE_BYTES     4096
-#define STACK_WINDOW   512 /* bytes of user stack read at once */
+#define RED_ZONE       128 /* bytes below the stack pointer that a leaf function may use; System V ABI AMD64, 3.2.2 */
 #define PROBES	       8
-/* Frames of a walk on kernels without bpf_loop (before 5.17). */
-#define USER_FRAMES_MAX_WITHOUT_LOOP 192
+#define FRAMES_A_CALL  4
 #define THREAD_BYTES   (1 << 14) /* x86-64 kernel stack, only for kernels without bpf_task_pt_regs (< 5.15) */
 
 /* The few kernel types that are needed, so that the build host needs no BTF. */
@@ -32,12 +30,8 @@ struct task_struct {
 } __attribute__((preserve_access_index));
 
 struct pt_regs___kernel {
-	unsigned long bp;
-	unsigned long ip;
-	unsigned long cs;
-	unsigned long flags;
-	unsigned long sp;
-	unsigned long ss;
+	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax;
+	unsigned long ip, cs, flags, sp, ss;
 } __attribute__((preserve_access_index));
 
 /* settings */
@@ -52,6 +46,9 @@ const volatile bool filter_cgroup = false;
 
 /* Which arena is filled now: 0 or 1. Written by the agent only. */
 volatile unsigned long long generation = 0;
+
+/* Now: tables and mapsets that walks use are marked with it, and a new one makes all memos void. Written by the agent only. */
+volatile unsigned long long unwind_epoch = 0;
 
 /* Children that could not be followed because the targets map is full. */
 volatile unsigned long long targets_lost = 0;
@@ -82,26 +79,111 @@ struct {
 	__uint(max_entries, 4096);
 } wakes SEC(".maps");
 
-/* A walk in progress. In a map and not in registers, so that the verifier sees every step alike: a loop over it costs the
- * verifier one step, not one for each number of frames. */
-struct walk {
-	__u64 fp;    /* frame pointer to follow next */
-	__u64 floor; /* frames lie above the stack pointer */
-	__u64 base;  /* user address of words[0] */
-	__u64 avail; /* bytes of words that are valid */
-	__u64 pos;   /* where the next frame goes in the arena */
+/* Unwind tables: records.h tells what lies in them. All but the processes are written by the agent only. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1); /* by the budget */
+	__type(key, __u32);
+	__type(value, __u32);
+} unwind_chunks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct unwind_slot);
+} unwind_slots SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct unwind_mapset);
+} unwind_mapsets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct unwind_process);
+} unwind_processes SEC(".maps");
+
+/* Walks for user space to finish. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} deferrals SEC(".maps");
+
+struct deferral {
+	struct deferred_record record;
+	__u8 stack[DEFERRED_STACK_MAX];
+};
+
+/* What a sample needs on its way; nothing of it outlives the sample. */
+struct sample_state {
+	struct unwind_walk walk;
+	__u64 pos; /* where the next frame goes in the arena */
 	__u64 hash, check;
 	__u64 n_kernel;
-	__u64 end; /* enum stack_end */
-	__u64 words[STACK_WINDOW / 8];
+	__u64 next_id; /* of deferrals */
+	__u64 deferred;
+	struct deferral deferral;
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct walk);
-} walks SEC(".maps");
+	__type(value, struct sample_state);
+} states SEC(".maps");
+
+struct memos {
+	struct unwind_memo memos[UNWIND_MEMOS];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct memos);
+} memos SEC(".maps");
+
+/* What bpf/unwind.h wants. */
+#define UNWIND_INLINE static __always_inline
+struct unwind_view {
+	struct memos *memos;
+};
+
+UNWIND_INLINE int unwind_read(struct unwind_view *view, void *to, __u32 bytes, __u64 address)
+{
+	(void)view;
+	return bpf_probe_read_user(to, bytes, (void *)address);
+}
+
+UNWIND_INLINE const void *unwind_chunk(struct unwind_view *view, __u32 index)
+{
+	__u32 zero = 0;
+	void *chunk;
+
+	(void)view;
+	chunk = bpf_map_lookup_elem(&unwind_chunks, &index);
+	return chunk ? bpf_map_lookup_elem(chunk, &zero) : 0;
+}
+
+UNWIND_INLINE struct unwind_slot *unwind_slot_at(struct unwind_view *view, __u32 index)
+{
+	(void)view;
+	return bpf_map_lookup_elem(&unwind_slots, &index);
+}
+
+UNWIND_INLINE struct unwind_memo *unwind_memo_at(struct unwind_view *view, __u32 index)
+{
+	return &view->memos->memos[index & (UNWIND_MEMOS - 1)];
+}
+
+#include "bpf/unwind.h"
 
 struct registers {
 	__u64 ip, sp, bp;
@@ -109,111 +191,176 @@ struct registers {
 };
 
 /* Two multiplicative hashes of 64 bits; seeded, because frames are chosen by strangers (SAFETY 29). */
-static __always_inline void hash_word(struct walk *w, __u64 word)
+static __always_inline void hash_word(struct sample_state *s, __u64 word)
 {
-	__u64 hash = (w->hash ^ word) * 0x9e3779b97f4a7c15ULL;
-	__u64 check = (w->check + word) * 0xd6e8feb86659fd93ULL;
+	__u64 hash = (s->hash ^ word) * 0x9e3779b97f4a7c15ULL;
+	__u64 check = (s->check + word) * 0xd6e8feb86659fd93ULL;
 
-	w->hash = hash ^ hash >> 32;
-	w->check = check ^ check >> 29;
+	s->hash = hash ^ hash >> 32;
+	s->check = check ^ check >> 29;
 }
 
-static __always_inline bool push_frame(struct walk *w, void *arena, __u64 pc)
+static __always_inline bool push_frame(struct sample_state *s, void *arena, __u64 pc)
 {
-	__u64 pos = w->pos;
+	__u64 pos = s->pos;
 
 	if (pos > arena_bytes - 8)
 		return false;
 	*(__u64 *)(arena + pos) = pc;
-	w->pos = pos + 8;
-	hash_word(w, pc);
+	s->pos = pos + 8;
+	hash_word(s, pc);
 	return true;
 }
 
-/* Read a window of the stack from fp on. It never crosses a page: the page above the outermost frame may not exist. */
-static __always_inline bool read_window(struct walk *w, __u64 fp)
+/* Some frames of a walk: by tables, or by frame pointers alone. Returns whether it goes on. A function of its own: the verifier checks it
+ * once and not for each round of the loop that calls it, so that the same loop passes on 5.10, which has no bpf_loop. */
+__noinline int walk_frames(__u32 which, __u32 by_tables)
 {
-	__u64 bytes = PAGE_BYTES - (fp & (PAGE_BYTES - 1));
+	struct unwind_view view;
+	__u32 zero = 0, cpu = bpf_get_smp_processor_id();
+	struct sample_state *s = bpf_map_lookup_elem(&states, &zero);
+	void *map = bpf_map_lookup_elem(&arenas, &which), *arena;
 
-	if (bytes > STACK_WINDOW)
-		bytes = STACK_WINDOW;
-	if (bytes < 16)
-		bytes = 16;
-	if (bpf_probe_read_user(w->words, (__u32)bytes, (void *)fp)) {
-		w->end = END_UNREADABLE;
-		return false;
+	view.memos = bpf_map_lookup_elem(&memos, &zero);
+	if (!s || !map || !view.memos)
+		return 0;
+	arena = bpf_map_lookup_elem(map, &cpu);
+	if (!arena)
+		return 0;
+	for (int i = 0; i < FRAMES_A_CALL; i++) {
+		if (by_tables ? !unwind_step(&view, &s->walk) : !unwind_step_frame_pointer(&view, &s->walk))
+			return 0;
+		/* The handler did not return to the trampoline's first byte from a call before it. */
+		if (s->walk.exact && s->pos >= 8 && s->pos <= arena_bytes - 8)
+			*(__u64 *)(arena + s->pos - 8) += 1;
+		if (!push_frame(s, arena, s->walk.pc + s->walk.exact)) {
+			s->walk.end = END_TOO_DEEP;
+			return 0;
+		}
 	}
-	w->base = fp;
-	w->avail = bytes;
-	return true;
+	return 1;
 }
 
-/* Follow one saved frame pointer: [fp] is the caller's fp, [fp + 8] the return address.
- * Source: System V ABI AMD64, 3.2.2. Returns false at the end of the stack, with w->end set. */
-static __always_inline bool walk_step(struct walk *w, void *arena)
+/* The mappings of this process, when they are here. */
+static __always_inline bool find_mapset(struct unwind_walk *w, __u32 tgid, __u32 exec_id)
 {
-	__u64 fp = w->fp, offset;
+	struct unwind_process *process = bpf_map_lookup_elem(&unwind_processes, &tgid);
 
-	if (!fp) {
-		w->end = END_FRAME_ZERO;
+	if (!process || process->exec_id != exec_id)
 		return false;
-	}
-	w->end = END_BAD_FRAME;
-	if (fp & 7 || fp < w->floor || fp >= USER_TOP)
+	__u32 index = process->mapset, serial = process->serial;
+	struct unwind_mapset *mapset = bpf_map_lookup_elem(&unwind_mapsets, &index);
+	if (!mapset || mapset->serial != serial)
 		return false;
-	offset = fp - w->base;
-	if (offset + 16 > w->avail) {
-		if (!read_window(w, fp))
-			return false;
-		offset = 0;
-	}
-	if (offset > STACK_WINDOW - 16)
-		return false;
-	__u64 next = *(__u64 *)((void *)w->words + offset);
-	__u64 pc = *(__u64 *)((void *)w->words + offset + 8);
-	if (pc < PAGE_BYTES || pc >= USER_TOP)
-		return false;
-	w->end = END_TOO_DEEP;
-	if (!push_frame(w, arena, pc))
-		return false;
-	w->floor = fp + 16;
-	w->fp = next;
-	return true;
+	mapset->used = w->epoch;
+	w->mapset = *mapset;
+	return w->mapset.serial == serial;
 }
 
-struct walk_context {
-	struct walk *walk;
-	void *arena;
-};
-
-static long walk_step_callback(__u32 index, void *data)
+static __always_inline void walk_user(struct sample_state *s, const struct registers *regs, __u32 which, __u32 tgid,
+				      __u32 exec_id)
 {
-	struct walk_context *c = data;
+	struct unwind_walk *w = &s->walk;
+	__u32 by_tables;
 
-	(void)index;
-	return !walk_step(c->walk, c->arena);
-}
-
-/* with_loop: a constant. A kernel without bpf_loop (before 5.17) refuses a program that even contains a callback, so each program
- * exists twice, and the agent loads the one that its kernel takes. */
-static __always_inline void walk_frame_pointers(struct walk *w, void *arena, const struct registers *regs, bool with_loop)
-{
+	w->pc = regs->ip;
+	w->sp = regs->sp;
 	w->fp = regs->bp;
-	w->floor = regs->sp;
-	w->base = 0;
-	w->avail = 0;
-	if (with_loop) {
-		struct walk_context context = {w, arena};
-		bpf_loop(USER_FRAMES_MAX - 1, walk_step_callback, &context, 0);
-	} else {
-		for (int i = 1; i < USER_FRAMES_MAX_WITHOUT_LOOP; i++)
-			if (!walk_step(w, arena))
-				break;
-	}
+	w->epoch = (__u32)unwind_epoch;
+	w->exact = 1;
+	w->has_registers = 1;
+	w->by_frame_pointer = 0;
+	w->mapping.bytes = 0;
+	w->window_base = 0;
+	w->window_bytes = 0;
+	by_tables = find_mapset(w, tgid, exec_id);
+	int i;
+	for (i = 0; i < USER_FRAMES_MAX / FRAMES_A_CALL; i++)
+		if (!walk_frames(which, by_tables))
+			break;
+	if (i == USER_FRAMES_MAX / FRAMES_A_CALL)
+		w->end = END_TOO_DEEP;
+	if (!by_tables && w->end != END_TOO_DEEP)
+		w->end = END_NO_PROCESS;
 }
+
+/* Copy the stack's top, page by page: the last one may not be there. Returns the bytes. */
+static __always_inline __u32 copy_stack(struct deferral *d, __u64 from)
+{
+	__u32 n = 0;
+
+	for (int i = 0; i < (int)(DEFERRED_STACK_MAX / PAGE_BYTES) + 1; i++) {
+		__u32 bytes = PAGE_BYTES - ((from + n) & (PAGE_BYTES - 1));
+		if (n >= DEFERRED_STACK_MAX)
+			break;
+		if (bytes > DEFERRED_STACK_MAX - n)
+			bytes = DEFERRED_STACK_MAX - n;
+		/* For the verifier: what is read ends inside the buffer. */
+		__u32 at = n & (DEFERRED_STACK_MAX - 1);
+		if (bytes > PAGE_BYTES || at > DEFERRED_STACK_MAX - PAGE_BYTES) {
+			if (at > DEFERRED_STACK_MAX - 8)
+				break;
+			bytes = 8;
+		}
+		if (bpf_probe_read_user(d->stack + at, bytes, (void *)(from + n)))
+			break;
+		n += bytes;
+	}
+	return n;
+}
+
+/* Leave the walk to user space: registers and the stack's top through a ring buffer. A lost record costs the rest of the stack only. */
+static __always_inline void defer(struct sample_state *s, struct arena_header *header, const struct registers *regs,
+				  __u32 tgid, __u32 exec_id, __u32 cpu)
+{
+	struct deferred_record *record = &s->deferral.record;
+	__u64 flags = BPF_RB_FORCE_WAKEUP;
+
+	record->id = (__u64)(cpu + 1) << 40 | (++s->next_id & 0xffffffffff);
+	record->time_ns = bpf_ktime_get_ns();
+	record->pc = regs->ip;
+	record->stack = (regs->sp - RED_ZONE) & ~7ULL;
+	for (int i = 0; i < UNWIND_REGISTERS; i++)
+		record->registers[i] = s->walk.registers[i];
+	record->registers[UNWIND_SP] = regs->sp;
+	record->registers[UNWIND_FP] = regs->bp;
+	record->tgid = tgid;
+	record->exec_id = exec_id;
+	record->end = s->walk.end;
+	__u32 n = copy_stack(&s->deferral, record->stack);
+	record->n_bytes = n;
+	/* What the agent can do at once (read mappings, load a table) it should hear of at once. */
+	if (s->walk.end == END_UNSUPPORTED_RULE &&
+	    bpf_ringbuf_query(&deferrals, BPF_RB_AVAIL_DATA) < bpf_ringbuf_query(&deferrals, BPF_RB_RING_SIZE) / 2)
+		flags = BPF_RB_NO_WAKEUP;
+	__u64 bytes = sizeof(*record) + n;
+	if (bytes > sizeof(s->deferral))
+		bytes = sizeof(s->deferral);
+	if (bpf_ringbuf_output(&deferrals, &s->deferral, bytes, flags)) {
+		header->deferred_no_room++;
+		return;
+	}
+	header->deferred++;
+	s->deferred = record->id;
+}
+
+static __always_inline bool is_deferrable(__u32 end)
+{
+	return end == END_NO_PROCESS || end == END_NO_MAPPING || end == END_NO_TABLE || end == END_UNSUPPORTED_RULE;
+}
+
+/* All general registers, by their DWARF numbers. r: "r" in the user's view of pt_regs, nothing in the kernel's.
+ * Source: System V ABI AMD64, figure 3.36. */
+#define COPY_REGISTERS(to, from, r)                                                                           \
+	do {                                                                                                  \
+		(to)[0] = (from)->r##ax, (to)[1] = (from)->r##dx, (to)[2] = (from)->r##cx;                      \
+		(to)[3] = (from)->r##bx, (to)[4] = (from)->r##si, (to)[5] = (from)->r##di;                      \
+		(to)[8] = (from)->r8, (to)[9] = (from)->r9, (to)[10] = (from)->r10, (to)[11] = (from)->r11;     \
+		(to)[12] = (from)->r12, (to)[13] = (from)->r13, (to)[14] = (from)->r14, (to)[15] = (from)->r15; \
+	} while (0)
 
 /* The user's registers when the kernel was interrupted: saved at the top of the kernel stack. */
-static __always_inline bool registers_of_task(struct registers *regs)
+static __always_inline bool registers_of_task(struct sample_state *s, struct registers *regs)
 {
 	unsigned long cs, ss;
 
@@ -225,15 +372,24 @@ static __always_inline bool registers_of_task(struct registers *regs)
 		regs->bp = saved->bp;
 		cs = saved->cs;
 		ss = saved->ss;
+		COPY_REGISTERS(s->walk.registers, saved, );
 	} else {
 		struct task_struct *task = (void *)bpf_get_current_task();
 		void *stack = BPF_CORE_READ(task, stack);
-		void *saved = stack + THREAD_BYTES - bpf_core_type_size(struct pt_regs___kernel);
-		bpf_probe_read_kernel(&regs->ip, 8, saved + bpf_core_field_offset(struct pt_regs___kernel, ip));
-		bpf_probe_read_kernel(&regs->sp, 8, saved + bpf_core_field_offset(struct pt_regs___kernel, sp));
-		bpf_probe_read_kernel(&regs->bp, 8, saved + bpf_core_field_offset(struct pt_regs___kernel, bp));
-		bpf_probe_read_kernel(&cs, 8, saved + bpf_core_field_offset(struct pt_regs___kernel, cs));
-		bpf_probe_read_kernel(&ss, 8, saved + bpf_core_field_offset(struct pt_regs___kernel, ss));
+		struct pt_regs___kernel *from = stack + THREAD_BYTES - bpf_core_type_size(struct pt_regs___kernel);
+		/* The layout of pt_regs is ABI (ptrace, perf), so that one read will do. */
+		struct {
+			unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs,
+				flags, sp, ss;
+		} saved;
+		if (bpf_probe_read_kernel(&saved, sizeof(saved), from))
+			return false;
+		regs->ip = saved.ip;
+		regs->sp = saved.sp;
+		regs->bp = saved.bp;
+		cs = saved.cs;
+		ss = saved.ss;
+		COPY_REGISTERS(s->walk.registers, &saved, );
 	}
 	regs->compat = (cs & 0xffff) == USER32_CS;
 	return (cs & 3) == 3 && (ss & 3) == 3;
@@ -319,9 +475,9 @@ static __always_inline bool wanted(__u32 tgid)
 	return true;
 }
 
-static __always_inline void kernel_stack(struct walk *w, void *ctx, void *arena)
+static __always_inline void kernel_stack(struct sample_state *s, void *ctx, void *arena)
 {
-	__u64 pos = w->pos;
+	__u64 pos = s->pos;
 	long bytes;
 
 	if (pos > arena_bytes - ENTRY_MAX_BYTES + sizeof(struct arena_entry))
@@ -331,26 +487,29 @@ static __always_inline void kernel_stack(struct walk *w, void *ctx, void *arena)
 		return;
 	__u32 n = (__u32)bytes >> 3;
 	for (__u32 i = 0; i < KERNEL_FRAMES_MAX && i < n; i++)
-		hash_word(w, *(__u64 *)(arena + pos + i * 8));
-	w->n_kernel = n;
-	w->pos = pos + n * 8;
+		hash_word(s, *(__u64 *)(arena + pos + i * 8));
+	s->n_kernel = n;
+	s->pos = pos + n * 8;
 }
 
-static __always_inline void user_stack(struct walk *w, void *arena, bool in_user, struct registers *regs,
-				       bool with_loop)
+static __always_inline void user_stack(struct sample_state *s, struct arena_header *header, bool in_user,
+				       struct registers *regs, __u32 which, const struct arena_entry *key, __u32 cpu)
 {
-	w->end = END_NO_REGISTERS;
-	if (!in_user && !registers_of_task(regs))
+	s->walk.end = END_NO_REGISTERS;
+	if (!in_user && !registers_of_task(s, regs))
 		return;
-	w->end = END_TOO_DEEP;
-	if (!push_frame(w, arena, regs->ip))
+	s->walk.end = END_TOO_DEEP;
+	if (!push_frame(s, header, regs->ip))
 		return;
-	w->end = END_COMPAT;
-	if (!regs->compat)
-		walk_frame_pointers(w, arena, regs, with_loop);
+	s->walk.end = END_COMPAT;
+	if (regs->compat)
+		return;
+	walk_user(s, regs, which, key->tgid, key->exec_id);
+	if (is_deferrable(s->walk.end))
+		defer(s, header, regs, key->tgid, key->exec_id, cpu);
 }
 
-static __always_inline int take_sample(void *ctx, bool in_user, struct registers *regs, bool with_loop)
+static __always_inline int take_sample(void *ctx, bool in_user, struct registers *regs)
 {
 	__u32 which = generation & 1, cpu = bpf_get_smp_processor_id(), zero = 0;
 	struct arena_entry key = {};
@@ -386,35 +545,41 @@ static __always_inline int take_sample(void *ctx, bool in_user, struct registers
 		header->dropped[DROP_BUFFER_FULL]++;
 		return 0;
 	}
-	struct walk *w = bpf_map_lookup_elem(&walks, &zero);
-	if (!w)
+	struct sample_state *s = bpf_map_lookup_elem(&states, &zero);
+	if (!s)
 		return 0;
-	w->hash = hash_seed[0];
-	w->check = hash_seed[1];
-	w->n_kernel = 0;
-	w->pos = head + sizeof(struct arena_entry);
-	w->end = END_NO_USER;
+	s->hash = hash_seed[0];
+	s->check = hash_seed[1];
+	s->n_kernel = 0;
+	s->deferred = 0;
+	s->pos = head + sizeof(struct arena_entry);
+	s->walk.end = END_NO_USER;
 
 	__u32 flags;
 	task_facts(&flags, &key.exec_id);
 	bpf_get_current_comm(key.comm, sizeof(key.comm));
 	key.cgroup = bpf_get_current_cgroup_id();
 	if (!in_user)
-		kernel_stack(w, ctx, arena);
-	__u64 n_kernel = w->n_kernel;
-	if (!(flags & PF_KTHREAD) && (__u32)ids)
-		user_stack(w, arena, in_user, regs, with_loop);
+		kernel_stack(s, ctx, arena);
+	__u64 n_kernel = s->n_kernel;
+	if (!(flags & PF_KTHREAD) && (__u32)ids) {
+		if (in_user)
+			COPY_REGISTERS(s->walk.registers, &((struct bpf_perf_event_data *)ctx)->regs, r);
+		user_stack(s, header, in_user, regs, which, &key, cpu);
+	}
 
 	key.n_kernel = n_kernel;
-	key.n_user = ((w->pos - head - sizeof(struct arena_entry)) >> 3) - n_kernel;
-	key.user_end = w->end;
-	hash_word(w, (__u64)key.tgid << 32 | key.exec_id);
-	hash_word(w, *(__u64 *)&key.comm[0]);
-	hash_word(w, *(__u64 *)&key.comm[8]);
-	hash_word(w, key.cgroup ^ (__u64)key.n_kernel << 48 ^ (__u64)key.user_end << 40);
-	key.hash = w->hash;
-	key.check = w->check;
-	count_entry(arena, header, head, w->pos, &key, cpu);
+	key.n_user = ((s->pos - head - sizeof(struct arena_entry)) >> 3) - n_kernel;
+	key.user_end = s->walk.end;
+	key.deferred = s->deferred;
+	hash_word(s, (__u64)key.tgid << 32 | key.exec_id);
+	hash_word(s, *(__u64 *)&key.comm[0]);
+	hash_word(s, *(__u64 *)&key.comm[8]);
+	hash_word(s, key.cgroup ^ (__u64)key.n_kernel << 48 ^ (__u64)key.user_end << 40);
+	hash_word(s, key.deferred);
+	key.hash = s->hash;
+	key.check = s->check;
+	count_entry(arena, header, head, s->pos, &key, cpu);
 	if (begin_ns) {
 		header->cost_ns += bpf_ktime_get_ns() - begin_ns;
 		header->cost_runs++;
@@ -422,7 +587,8 @@ static __always_inline int take_sample(void *ctx, bool in_user, struct registers
 	return 0;
 }
 
-static __always_inline int take_tick(struct bpf_perf_event_data *ctx, bool with_loop)
+SEC("perf_event")
+int sample_tick(struct bpf_perf_event_data *ctx)
 {
 	struct registers regs = {
 		.ip = PT_REGS_IP(&ctx->regs),
@@ -430,19 +596,7 @@ static __always_inline int take_tick(struct bpf_perf_event_data *ctx, bool with_
 		.bp = PT_REGS_FP(&ctx->regs),
 		.compat = ctx->regs.cs == USER32_CS,
 	};
-	return take_sample(ctx, (ctx->regs.cs & 3) == 3, &regs, with_loop);
-}
-
-SEC("perf_event")
-int sample_tick(struct bpf_perf_event_data *ctx)
-{
-	return take_tick(ctx, true);
-}
-
-SEC("perf_event")
-int sample_tick_bounded(struct bpf_perf_event_data *ctx)
-{
-	return take_tick(ctx, false);
+	return take_sample(ctx, (ctx->regs.cs & 3) == 3, &regs);
 }
 
 /* For -e SUBSYSTEM:NAME. A tracepoint is always in the kernel. */
@@ -450,14 +604,7 @@ SEC("tracepoint")
 int sample_tracepoint(void *ctx)
 {
 	struct registers regs = {};
-	return take_sample(ctx, false, &regs, true);
-}
-
-SEC("tracepoint")
-int sample_tracepoint_bounded(void *ctx)
-{
-	struct registers regs = {};
-	return take_sample(ctx, false, &regs, false);
+	return take_sample(ctx, false, &regs);
 }
 
 /* The children of a target are targets, before they run their first instruction. */
@@ -485,6 +632,46 @@ int arm_exec(struct bpf_raw_tracepoint_args *ctx)
 	(void)ctx;
 	if (state)
 		*state = TARGET_ON;
+	return 0;
+}
+
+/* A child has its parent's mappings. */
+SEC("raw_tp/sched_process_fork")
+int fork_mappings(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *parent = (void *)ctx->args[0], *child = (void *)ctx->args[1];
+	__u32 parent_tgid = BPF_CORE_READ(parent, tgid), child_tgid = BPF_CORE_READ(child, tgid);
+	struct unwind_process *from = bpf_map_lookup_elem(&unwind_processes, &parent_tgid);
+
+	if (parent_tgid == child_tgid)
+		return 0;
+	if (from) {
+		struct unwind_process copy = *from;
+		if (!bpf_map_update_elem(&unwind_processes, &child_tgid, &copy, BPF_ANY))
+			return 0;
+	}
+	bpf_map_delete_elem(&unwind_processes, &child_tgid);
+	return 0;
+}
+
+SEC("raw_tp/sched_process_exec")
+int exec_mappings(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	(void)ctx;
+	bpf_map_delete_elem(&unwind_processes, &tgid);
+	return 0;
+}
+
+SEC("raw_tp/sched_process_free")
+int free_mappings(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (void *)ctx->args[0];
+	__u32 pid = BPF_CORE_READ(task, pid), tgid = BPF_CORE_READ(task, tgid);
+
+	if (pid == tgid)
+		bpf_map_delete_elem(&unwind_processes, &tgid);
 	return 0;
 }
 

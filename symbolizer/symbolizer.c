@@ -4,7 +4,9 @@
 #include "symbolizer/reply_builder.h"
 #include "symbolizer/symtab.h"
 #include "symbolizer/symtab_cache.h"
+#include "base/clock.h"
 #include "base/scope.h"
+#include "symbolizer/unwind_compiler.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -190,6 +192,25 @@ int symbolizer_names(struct symbolizer *s, uint64_t image_id, int fd, const uint
 	err = name_batch(s, tab, name_by_symtab, vaddrs, n_vaddrs, reply_out);
 	symtab_free(own);
 	return err;
+}
+
+int symbolizer_unwind(struct symbolizer *s, int fd, int debug_fd, struct unwind_image **image_out)
+{
+	uint64_t begin_ns = clock_ns(CLOCK_MONOTONIC);
+	struct elf_file elf, debug;
+
+	int err = elf_file_open(fd, &elf);
+	if (err < 0)
+		return err;
+	bool has_debug = debug_fd >= 0 && elf_file_open(debug_fd, &debug) == 0;
+	err = unwind_image_compile(&elf, has_debug ? &debug : NULL, image_out);
+	if (err < 0)
+		return err;
+	s->stats.unwind_images++;
+	s->stats.unwind_fdes += (*image_out)->fdes;
+	s->stats.unwind_bad_fdes += (*image_out)->bad_fdes;
+	s->stats.unwind_ns += clock_ns(CLOCK_MONOTONIC) - begin_ns;
+	return 0;
 }
 
 /* --- the kernel ------------------------------------------------------------------------------------------------ */

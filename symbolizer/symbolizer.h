@@ -77,6 +77,10 @@ struct symbolizer_stats {
 	uint64_t addresses_unnamed;
 	uint64_t symbols_damaged;      /* entries and tables of files that were left out */
 	uint64_t names_refused;	       /* too costly to demangle: their frames keep the mangled name */
+	uint64_t unwind_images;	       /* whose CFI was compiled (again after an eviction) */
+	uint64_t unwind_fdes;
+	uint64_t unwind_bad_fdes;      /* left out: damaged, or over a limit */
+	uint64_t unwind_ns;	       /* spent in compiling */
 	uint64_t kernel_lines_skipped; /* of the last symbolizer_kernel_load() */
 };
 
@@ -96,6 +100,12 @@ int symbolizer_image(struct symbolizer *s, int fd, struct image_info *info_out);
  * A damaged symbol table costs the entries that are damaged, not the file: the others still answer. */
 int symbolizer_names(struct symbolizer *s, uint64_t image_id, int fd, const uint64_t *vaddrs, size_t n_vaddrs,
 		     struct symbolizer_reply **reply_out);
+
+/* Compile an image's CFI into unwind tables (symbolizer/unwind_compiler.h tells the format).
+ * fd: as above. debug_fd: its separate debug file, -1: none. image_out: freed with unwind_image_free(); n_tables is 0 for a file without CFI.
+ * Returns 0, -EOPNOTSUPP (a machine that is not walked), -ENOEXEC, -EBADMSG, -E2BIG, -ENOMEM, or the errno of a failed read. */
+struct unwind_image;
+int symbolizer_unwind(struct symbolizer *s, int fd, int debug_fd, struct unwind_image **image_out);
 
 /* Read the kernel's symbols (text of /proc/kallsyms: modules and BPF programs included), replacing earlier ones.
  * Names of functions only (types t, T, w, W).

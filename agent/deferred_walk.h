@@ -1,0 +1,41 @@
+/* A walk that the kernel program left to user space: the same steps (bpf/unwind.h), over the registers and the copied top of the stack.
+ * Where the tables do not express a rule, libunwind evaluates it over the same bytes. Not thread-safe. */
+#ifndef HEARTH_AGENT_DEFERRED_WALK_H
+#define HEARTH_AGENT_DEFERRED_WALK_H
+
+#include "agent/image_table.h"
+#include "agent/process_table.h"
+#include "agent/unwind_images.h"
+#include "agent/unwind_memory.h"
+
+struct deferred_walker;
+
+/* A finished walk. */
+struct deferred_stack {
+	uint16_t n;
+	uint8_t end; /* enum stack_end */
+	uint64_t frames[USER_FRAMES_MAX]; /* leaf first: an interrupted pc, then return addresses */
+};
+
+struct deferred_walk_stats {
+	uint64_t walks;
+	uint64_t complete;	/* that reached the outermost frame */
+	uint64_t by_libunwind;	/* of these */
+};
+
+/* All borrowed. */
+int deferred_walker_create(struct image_table *images, struct unwind_images *tables, struct unwind_memory *memory,
+			   struct unwind_slot *slots, uint32_t n_slots, const uint32_t *epoch,
+			   struct deferred_walker **walker_out);
+
+/* process: whose stack it is; NULL: not known, the walk ends where it began.
+ * stack: record->n_bytes bytes. */
+void deferred_walk(struct deferred_walker *w, struct process *process, const struct deferred_record *record,
+		   const uint8_t *stack, struct deferred_stack *stack_out);
+
+void deferred_walk_stats(const struct deferred_walker *w, struct deferred_walk_stats *stats_out);
+
+/* NULL is legal. */
+void deferred_walker_destroy(struct deferred_walker *w);
+
+#endif

@@ -1,0 +1,394 @@
+#include "symbolizer/unwind_compiler.h"
+#include "base/scope.h"
+#include "symbolizer/byte_reader.h"
+#include "symbolizer/cfi.h"
+#include "symbolizer/section_reader.h"
+#include "symbolizer/table_builder.h"
+
+#include <dwarf.h>
+#include <elf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SOURCES_MAX	    3 /* .eh_frame, .debug_frame of the image and of its debug file */
+#define TEXT_SEARCH_BYTES   (64u << 20) /* of an image in which a signal trampoline is looked for */
+#define TEXT_WINDOW_BYTES   (1u << 20)
+
+/* One section with CFI. */
+struct source {
+	uint8_t *bytes;
+	struct cfi *cfi;
+	const struct cfi_fde *fdes;
+	size_t n_fdes;
+};
+
+/* An FDE's place in the order of addresses. */
+struct span {
+	uint64_t start, end;
+	uint32_t fde;
+	uint32_t source; /* SOURCES_MAX: a signal trampoline without CFI */
+};
+
+struct compiler {
+	const struct elf_file *elf;
+	struct source sources[SOURCES_MAX];
+	uint32_t n_sources;
+	struct span *spans;
+	size_t n_spans;
+	uint64_t trampoline; /* vaddr; 0: none */
+	struct table_builder *builder;
+	struct unwind_image *image;
+	uint64_t clip_end; /* rows of the FDE at hand end here */
+	uint64_t fde_rows;
+};
+
+static int add_source(struct compiler *c, const struct elf_file *elf, const struct cfi_section *section, uint8_t *bytes)
+{
+	struct source *source = &c->sources[c->n_sources];
+	struct cfi_section with_bytes = *section;
+
+	with_bytes.bytes = bytes;
+	with_bytes.address_bytes = elf->is_64 ? 8 : 4;
+	with_bytes.machine = elf->machine;
+	int err = cfi_open(&with_bytes, &source->cfi);
+	if (err < 0) {
+		free(bytes);
+		return err;
+	}
+	source->bytes = bytes;
+	source->fdes = cfi_fdes(source->cfi, &source->n_fdes);
+	c->n_sources++;
+	return 0;
+}
+
+/* A section that is damaged or too large costs itself only. */
+static bool costs_section_only(int err)
+{
+	return err == -EBADMSG || err == -E2BIG || err == -EOPNOTSUPP;
+}
+
+static int add_section(struct compiler *c, const struct elf_file *elf, const struct elf_section *section, bool is_eh)
+{
+	struct cfi_section cfi = {.vaddr = section->vaddr, .is_eh = is_eh};
+	uint8_t *bytes;
+
+	int err = section_read(elf, section, UNWIND_SECTION_MAX_BYTES, &bytes, &cfi.n);
+	if (err == 0)
+		err = add_source(c, elf, &cfi, bytes);
+	if (costs_section_only(err)) {
+		c->image->bad_fdes++;
+		return 0;
+	}
+	return err;
+}
+
+/* .eh_frame of a file without section headers: .eh_frame_hdr, which the program headers name, begins with a pointer to it. Where it ends is
+ * not told; its terminator or the end of its segment is the end. Source: LSB 5, "The .eh_frame_hdr section". */
+static int add_eh_frame_by_header(struct compiler *c)
+{
+	AUTO_FREE struct elf_segment *segments = NULL;
+	const struct elf_segment *header = NULL;
+	uint64_t file_offset, bytes;
+	uint8_t head[8];
+	size_t n;
+
+	int err = elf_file_segments(c->elf, &segments, &n);
+	if (err < 0)
+		return err == -EBADMSG ? 0 : err;
+	for (size_t i = 0; i < n; i++)
+		if (segments[i].type == PT_GNU_EH_FRAME)
+			header = &segments[i];
+	if (!header || elf_file_read(c->elf, header->file_offset, head, sizeof(head)) < 0)
+		return 0;
+	int32_t delta;
+	memcpy(&delta, head + 4, sizeof(delta));
+	if (head[0] != 1 || head[1] != (DW_EH_PE_pcrel | DW_EH_PE_sdata4))
+		return 0;
+	struct cfi_section cfi = {.vaddr = header->vaddr + 4 + (uint64_t)(int64_t)delta, .is_eh = true};
+	if (elf_segments_offset(segments, n, cfi.vaddr, &file_offset, &bytes) < 0)
+		return 0;
+	struct elf_section section = {.type = SHT_PROGBITS, .vaddr = cfi.vaddr, .file_offset = file_offset, .bytes = bytes};
+	return add_section(c, c->elf, &section, true);
+}
+
+static int add_sections(struct compiler *c, const struct elf_file *elf, bool is_debug_file)
+{
+	AUTO_FREE struct elf_section *sections = NULL;
+	bool has_eh = false;
+	size_t n = 0;
+
+	int err = elf_file_sections(elf, &sections, &n);
+	if (err < 0 && err != -EBADMSG && err != -E2BIG)
+		return err;
+	for (size_t i = 0; err == 0 && i < n && c->n_sources < SOURCES_MAX; i++) {
+		bool is_eh = elf_file_section_is(elf, sections, n, &sections[i], ".eh_frame");
+		if (sections[i].type == SHT_NOBITS || (is_eh && (is_debug_file || has_eh)))
+			continue;
+		if (is_eh || elf_file_section_is(elf, sections, n, &sections[i], ".debug_frame"))
+			err = add_section(c, elf, &sections[i], is_eh);
+		has_eh |= is_eh;
+	}
+	if (costs_section_only(err))
+		err = 0;
+	return err == 0 && !has_eh && !is_debug_file ? add_eh_frame_by_header(c) : err;
+}
+
+/* mov $15, %rax; syscall. Source: rt_sigreturn is system call 15 of x86-64; musl's and Go's restorers are these bytes. glibc's has CFI. */
+static const uint8_t TRAMPOLINE[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};
+
+/* A signal frame as rt_sigreturn finds it: the stack pointer is at the ucontext. Source: struct rt_sigframe of the kernel's
+ * arch/x86/include/asm/sigframe.h; offsets in the ucontext as in glibc's CFI of __restore_rt. */
+static const struct unwind_rule TRAMPOLINE_RULE = {
+	.cfa = CFA_DEREF | CFA_SIGNAL_FRAME,
+	.cfa_register = X86_64_SP,
+	.cfa_offset = 160,
+	.fp = AT_BASE | X86_64_SP,
+	.fp_offset = 120,
+	.ra = AT_BASE | X86_64_SP,
+	.ra_offset = 168,
+};
+
+static int find_trampoline_in(struct compiler *c, const struct elf_segment *segment, uint8_t *window)
+{
+	uint64_t left = segment->file_bytes < TEXT_SEARCH_BYTES ? segment->file_bytes : TEXT_SEARCH_BYTES;
+
+	for (uint64_t at = 0; at + sizeof(TRAMPOLINE) <= left; at += TEXT_WINDOW_BYTES - sizeof(TRAMPOLINE)) {
+		size_t bytes = left - at < TEXT_WINDOW_BYTES ? (size_t)(left - at) : TEXT_WINDOW_BYTES;
+		int err = elf_file_read(c->elf, segment->file_offset + at, window, bytes);
+		if (err < 0)
+			return err;
+		const uint8_t *found = memmem(window, bytes, TRAMPOLINE, sizeof(TRAMPOLINE));
+		if (found) {
+			c->trampoline = segment->vaddr + at + (uint64_t)(found - window);
+			return 0;
+		}
+	}
+	return 0;
+}
+
+/* Programs that do without libc's CFI bring their own restorer. It is looked for only where no .eh_frame speaks for the text. */
+static int find_trampoline(struct compiler *c, bool has_eh)
+{
+	AUTO_FREE struct elf_segment *segments = NULL;
+	size_t n;
+
+	if (has_eh || c->elf->machine != EM_X86_64)
+		return 0;
+	int err = elf_file_segments(c->elf, &segments, &n);
+	if (err < 0)
+		return err == -EBADMSG ? 0 : err;
+	AUTO_FREE uint8_t *window = malloc(TEXT_WINDOW_BYTES);
+	if (!window)
+		return -ENOMEM;
+	for (size_t i = 0; i < n && !c->trampoline; i++) {
+		if (segments[i].type != PT_LOAD || !(segments[i].flags & PF_X))
+			continue;
+		err = find_trampoline_in(c, &segments[i], window);
+		if (err < 0)
+			return err == -EBADMSG ? 0 : err;
+	}
+	return 0;
+}
+
+static int by_start(const void *a, const void *b)
+{
+	const struct span *x = a, *y = b;
+
+	if (x->start != y->start)
+		return x->start < y->start ? -1 : 1;
+	/* Of two for one function the trampoline, then the first section's, then the first one. */
+	if (x->source != y->source)
+		return x->source == SOURCES_MAX ? -1 : y->source == SOURCES_MAX ? 1 : x->source < y->source ? -1 : 1;
+	return x->fde < y->fde ? -1 : x->fde > y->fde;
+}
+
+static int order_spans(struct compiler *c)
+{
+	size_t n = 1;
+	bool sorted = true;
+
+	for (uint32_t i = 0; i < c->n_sources; i++)
+		n += c->sources[i].n_fdes;
+	c->spans = malloc(n * sizeof(c->spans[0]));
+	if (!c->spans)
+		return -ENOMEM;
+	n = 0;
+	for (uint32_t i = 0; i < c->n_sources; i++) {
+		for (size_t j = 0; j < c->sources[i].n_fdes; j++) {
+			const struct cfi_fde *fde = &c->sources[i].fdes[j];
+			c->spans[n] = (struct span){fde->start, fde->start + fde->bytes, (uint32_t)j, i};
+			sorted = sorted && (!n || by_start(&c->spans[n - 1], &c->spans[n]) < 0);
+			n++;
+		}
+	}
+	if (c->trampoline) {
+		/* The handler returns to its first byte, and a return address is looked up one byte before. */
+		c->spans[n++] = (struct span){c->trampoline - 1, c->trampoline + sizeof(TRAMPOLINE), 0, SOURCES_MAX};
+		sorted = false;
+	}
+	c->n_spans = n;
+	if (!sorted)
+		qsort(c->spans, n, sizeof(c->spans[0]), by_start);
+	return 0;
+}
+
+static void take_row(void *context, uint64_t start, uint64_t end, const struct unwind_rule *rule)
+{
+	struct compiler *c = context;
+
+	(void)end;
+	c->fde_rows++;
+	if (start < c->clip_end)
+		table_builder_row(c->builder, start, rule);
+}
+
+static int compile_rows(struct compiler *c, const struct span *span)
+{
+	c->fde_rows = 0;
+	table_builder_begin(c->builder, span->start);
+	if (span->source == SOURCES_MAX) {
+		table_builder_row(c->builder, span->start, &TRAMPOLINE_RULE);
+	} else {
+		struct source *source = &c->sources[span->source];
+		int err = cfi_rows(source->cfi, &source->fdes[span->fde], take_row, c);
+		if (err < 0) {
+			table_builder_rollback(c->builder);
+			return err;
+		}
+	}
+	return table_builder_commit(c->builder, c->clip_end);
+}
+
+static int compile_span(struct compiler *c, const struct span *span)
+{
+	int err = compile_rows(c, span);
+
+	if (err == -ENOSPC)
+		err = compile_rows(c, span); /* at the beginning of a new table */
+	if (err == 0) {
+		c->image->cfi_rows += c->fde_rows;
+		c->image->text_bytes += c->clip_end - span->start;
+	}
+	if (err == -E2BIG || err == -ENOSPC)
+		c->image->bad_fdes++;
+	return costs_section_only(err) || err == -ENOSPC ? 0 : err;
+}
+
+static int compile(struct compiler *c)
+{
+	int err = order_spans(c);
+
+	for (size_t i = 0, next; err == 0 && i < c->n_spans; i = next) {
+		const struct span *span = &c->spans[i];
+		c->clip_end = span->end;
+		for (next = i + 1; next < c->n_spans && c->spans[next].start == span->start; next++)
+			;
+		/* Nothing overrides a trampoline. */
+		while (span->source == SOURCES_MAX && next < c->n_spans && c->spans[next].start < span->end)
+			next++;
+		if (next < c->n_spans && c->spans[next].start < c->clip_end)
+			c->clip_end = c->spans[next].start;
+		err = compile_span(c, span);
+	}
+	return err < 0 ? err : table_builder_finish(c->builder, c->image);
+}
+
+static void close_compiler(struct compiler *c)
+{
+	for (uint32_t i = 0; i < c->n_sources; i++) {
+		cfi_close(c->sources[i].cfi);
+		free(c->sources[i].bytes);
+	}
+	free(c->spans);
+	table_builder_destroy(c->builder);
+}
+
+int unwind_image_compile(const struct elf_file *elf, const struct elf_file *debug, struct unwind_image **image_out)
+{
+	struct compiler c = {.elf = elf};
+
+	if (elf->machine != EM_X86_64 && elf->machine != EM_AARCH64)
+		return -EOPNOTSUPP;
+	c.image = calloc(1, sizeof(*c.image));
+	int err = c.image ? table_builder_create(&c.builder) : -ENOMEM;
+	if (err == 0)
+		err = add_sections(&c, elf, false);
+	bool has_eh = c.n_sources && c.sources[0].n_fdes;
+	if (err == 0 && debug && debug->machine == elf->machine)
+		err = add_sections(&c, debug, true);
+	if (err == 0)
+		err = find_trampoline(&c, has_eh);
+	if (err == 0)
+		err = compile(&c);
+	for (uint32_t i = 0; c.image && i < c.n_sources; i++) {
+		struct cfi_stats stats;
+		cfi_stats(c.sources[i].cfi, &stats);
+		c.image->fdes += stats.fdes;
+		c.image->bad_fdes += stats.bad_fdes;
+	}
+	close_compiler(&c);
+	if (err < 0) {
+		unwind_image_free(c.image);
+		return err;
+	}
+	*image_out = c.image;
+	return 0;
+}
+
+/* One row, widened. */
+static uint32_t row_at(const uint8_t *rows, uint32_t index)
+{
+	const uint8_t *row = rows + UNWIND_ROW_BYTES * (size_t)index;
+
+	return row[0] | (uint32_t)row[1] << 8 | (uint32_t)row[2] << 16;
+}
+
+static const struct unwind_rule *find_in(const struct unwind_table *table, uint64_t vaddr)
+{
+	const uint32_t *pages = (const void *)table->bytes;
+	const uint8_t *rows = (const void *)(pages + table->n_pages + 1);
+	uint64_t page = (vaddr - table->vaddr) >> UNWIND_PAGE_BITS;
+
+	if (vaddr < table->start || vaddr >= table->end)
+		return NULL;
+	uint32_t low = pages[page], high = pages[page + 1];
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		if (row_at(rows, middle) >> UNWIND_RULE_BITS <= (vaddr & (UNWIND_PAGE_BYTES - 1)))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	const struct unwind_rule *rules = (const struct unwind_rule *)(const void *)(table->bytes + table->n_bytes) - table->n_rules;
+	return low ? &rules[row_at(rows, low - 1) & (UNWIND_RULES_MAX - 1)] : NULL;
+}
+
+const struct unwind_rule *unwind_image_find(const struct unwind_image *image, uint64_t vaddr)
+{
+	for (size_t i = 0; i < image->n_tables; i++) {
+		const struct unwind_rule *rule = find_in(&image->tables[i], vaddr);
+		if (rule)
+			return rule;
+	}
+	return NULL;
+}
+
+size_t unwind_image_bytes(const struct unwind_image *image)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < image->n_tables; i++)
+		bytes += image->tables[i].n_bytes;
+	return bytes;
+}
+
+void unwind_image_free(struct unwind_image *image)
+{
+	if (!image)
+		return;
+	for (size_t i = 0; i < image->n_tables; i++)
+		free(image->tables[i].bytes);
+	free(image->tables);
+	free(image);
+}
