@@ -317,7 +317,7 @@ UNWIND_INLINE bool unwind_column(struct unwind_view *view, struct unwind_walk *w
 
 	if (where & IN_REGISTER)
 		return unwind_register(w, where & AT_REGISTER, value);
-	if (where & AT_BASE) {
+	if (where & AT_REGISTER_PLUS) {
 		if (!unwind_register(w, where & AT_REGISTER, &base))
 			return false;
 	} else if (where != AT_CFA) {

@@ -70,11 +70,11 @@ static struct unwind_rule rule_of(const struct execution *x)
 		rule.cfa = CFA_UNSUPPORTED;
 	if (!fits(s->fp_offset, INT16_MIN, INT16_MAX))
 		rule.fp = AT_UNKNOWN;
-	else if (rule.fp == AT_CFA || rule.fp & AT_BASE)
+	else if (rule.fp == AT_CFA || rule.fp & AT_REGISTER_PLUS)
 		rule.fp_offset = (int16_t)s->fp_offset;
 	if (!fits(s->ra_offset, INT16_MIN, INT16_MAX))
 		rule.ra = AT_UNKNOWN;
-	else if (rule.ra == AT_CFA || rule.ra & AT_BASE)
+	else if (rule.ra == AT_CFA || rule.ra & AT_REGISTER_PLUS)
 		rule.ra_offset = (int16_t)s->ra_offset;
 	if (rule.cfa == CFA_UNSUPPORTED) {
 		rule.cfa_offset = rule.cfa_add = 0;
@@ -219,7 +219,7 @@ static bool set_expression(struct execution *x, uint64_t reg, struct byte_reader
 	struct expression e = expression_classify(block);
 
 	if (e.kind == EXPRESSION_ADDRESS && !is_value)
-		set_column(x, reg, (uint8_t)(AT_BASE | e.reg), e.offset);
+		set_column(x, reg, (uint8_t)(AT_REGISTER_PLUS | e.reg), e.offset);
 	else
 		set_column(x, reg, AT_UNKNOWN, 0);
 	return true;

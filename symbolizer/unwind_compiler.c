@@ -143,9 +143,9 @@ static const struct unwind_rule TRAMPOLINE_RULE = {
 	.cfa = CFA_DEREF | CFA_SIGNAL_FRAME,
 	.cfa_register = X86_64_SP,
 	.cfa_offset = 160,
-	.fp = AT_BASE | X86_64_SP,
+	.fp = AT_REGISTER_PLUS | X86_64_SP,
 	.fp_offset = 120,
-	.ra = AT_BASE | X86_64_SP,
+	.ra = AT_REGISTER_PLUS | X86_64_SP,
 	.ra_offset = 168,
 };
 
