@@ -34,6 +34,11 @@ struct pt_regs___kernel {
 	unsigned long ip, cs, flags, sp, ss;
 } __attribute__((preserve_access_index));
 
+/* Its layout is ABI (ptrace, perf), so that one read will do for all of it. */
+struct saved_registers {
+	__u64 r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
+};
+
 /* settings */
 const volatile unsigned long long arena_bytes = 0;
 const volatile unsigned long long entries_offset = 0; /* of the first entry in an arena */
@@ -118,7 +123,7 @@ struct {
 
 struct deferral {
 	struct deferred_record record;
-	__u8 stack[DEFERRED_STACK_MAX];
+	__u8 stack[DEFERRED_STACK_MAX + PAGE_BYTES]; /* the last page may be copied beyond what is sent */
 };
 
 /* What a sample needs on its way; nothing of it outlives the sample. */
@@ -284,29 +289,22 @@ static __always_inline void walk_user(struct sample_state *s, const struct regis
 		w->end = END_NO_PROCESS;
 }
 
-/* Copy the stack's top, page by page: the last one may not be there. Returns the bytes. */
+/* Copy the stack's top, page by page: the last one may not be there. Returns the bytes. Masks and not comparisons bound what is read, so
+ * that the verifier of each kernel sees it. */
 static __always_inline __u32 copy_stack(struct deferral *d, __u64 from)
 {
-	__u32 n = 0;
+	__u64 n = 0;
 
-	for (int i = 0; i < (int)(DEFERRED_STACK_MAX / PAGE_BYTES) + 1; i++) {
-		__u32 bytes = PAGE_BYTES - ((from + n) & (PAGE_BYTES - 1));
-		if (n >= DEFERRED_STACK_MAX)
+	for (int i = 0; i < (int)(DEFERRED_STACK_MAX / PAGE_BYTES) + 1 && n < DEFERRED_STACK_MAX; i++) {
+		__u64 before_end = ~(from + n), at = n;
+		asm volatile("" : "+r"(before_end), "+r"(at));
+		before_end &= PAGE_BYTES - 1;
+		at &= DEFERRED_STACK_MAX - 1;
+		if (bpf_probe_read_user(d->stack + at, before_end + 1, (void *)(from + n)))
 			break;
-		if (bytes > DEFERRED_STACK_MAX - n)
-			bytes = DEFERRED_STACK_MAX - n;
-		/* For the verifier: what is read ends inside the buffer. */
-		__u32 at = n & (DEFERRED_STACK_MAX - 1);
-		if (bytes > PAGE_BYTES || at > DEFERRED_STACK_MAX - PAGE_BYTES) {
-			if (at > DEFERRED_STACK_MAX - 8)
-				break;
-			bytes = 8;
-		}
-		if (bpf_probe_read_user(d->stack + at, bytes, (void *)(from + n)))
-			break;
-		n += bytes;
+		n += before_end + 1;
 	}
-	return n;
+	return n < DEFERRED_STACK_MAX ? n : DEFERRED_STACK_MAX;
 }
 
 /* Leave the walk to user space: registers and the stack's top through a ring buffer. A lost record costs the rest of the stack only. */
@@ -377,19 +375,17 @@ static __always_inline bool registers_of_task(struct sample_state *s, struct reg
 		struct task_struct *task = (void *)bpf_get_current_task();
 		void *stack = BPF_CORE_READ(task, stack);
 		struct pt_regs___kernel *from = stack + THREAD_BYTES - bpf_core_type_size(struct pt_regs___kernel);
-		/* The layout of pt_regs is ABI (ptrace, perf), so that one read will do. */
-		struct {
-			unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs,
-				flags, sp, ss;
-		} saved;
-		if (bpf_probe_read_kernel(&saved, sizeof(saved), from))
+		/* The stack is too small for it; the window of a walk that has not begun is free. */
+		struct saved_registers *saved = (void *)s->walk.window;
+		_Static_assert(sizeof(*saved) <= sizeof(s->walk.window), "a window holds the registers");
+		if (bpf_probe_read_kernel(saved, sizeof(*saved), from))
 			return false;
-		regs->ip = saved.ip;
-		regs->sp = saved.sp;
-		regs->bp = saved.bp;
-		cs = saved.cs;
-		ss = saved.ss;
-		COPY_REGISTERS(s->walk.registers, &saved, );
+		regs->ip = saved->ip;
+		regs->sp = saved->sp;
+		regs->bp = saved->bp;
+		cs = saved->cs;
+		ss = saved->ss;
+		COPY_REGISTERS(s->walk.registers, saved, );
 	}
 	regs->compat = (cs & 0xffff) == USER32_CS;
 	return (cs & 3) == 3 && (ss & 3) == 3;
