@@ -61,9 +61,10 @@ $(B)/hearth: $(B)/agent/main.o $(B)/libhearth.a
 $(B)/libhearth.a: $(LIB_OBJS)
 	$(call say,AR,$@)rm -f $@ && $(AR) rcs $@ $^
 
+# -MD and not -MMD: what is generated is included as a system header, and is followed too.
 $(B)/%.o: %.c | $(GENERATED)
 	@mkdir -p $(@D)
-	$(call say,CC,$@)$(CC) $(HEARTH_CPPFLAGS) $(CPPFLAGS) $(HEARTH_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$@)$(CC) $(HEARTH_CPPFLAGS) $(CPPFLAGS) $(HEARTH_CFLAGS) $(CFLAGS) -MD -MP -c -o $@ $<
 
 # Generated code is not held to our warnings.
 $(B)/pprof/profile.pb-c.o: $(B)/pprof/profile.pb-c.c
