@@ -36,6 +36,42 @@ bool argument_uint(const char *option, const char *text, uint64_t low, uint64_t 
 	return true;
 }
 
+/* A number of bytes in the largest unit that divides it, for messages. */
+static void format_bytes(uint64_t bytes, char text[32])
+{
+	static const char UNITS[] = "\0KMGT";
+	int unit = 0;
+
+	for (; unit < 4 && bytes && bytes % 1024 == 0; unit++)
+		bytes /= 1024;
+	snprintf(text, 32, "%" PRIu64 "%.1s", bytes, UNITS + unit);
+}
+
+bool argument_bytes(const char *option, const char *text, uint64_t low, uint64_t high, uint64_t *bytes_out)
+{
+	static const char UNITS[] = "KMGT";
+	char *end, low_text[32], high_text[32];
+	unsigned shift = 0;
+
+	errno = 0;
+	uint64_t value = strtoull(text, &end, 10);
+	bool is_number = !errno && end != text && isdigit((unsigned char)text[0]);
+	const char *unit = is_number && *end ? strchr(UNITS, toupper((unsigned char)*end)) : NULL;
+	if (unit) {
+		shift = 10 * (unsigned)(unit - UNITS + 1);
+		end += strcmp(end + 1, "iB") == 0 ? 3 : 1;
+	}
+	if (is_number && !*end && value <= UINT64_MAX >> shift && value << shift >= low && value << shift <= high) {
+		*bytes_out = value << shift;
+		return true;
+	}
+	format_bytes(low, low_text);
+	format_bytes(high, high_text);
+	fprintf(stderr, "hearth: %s: '%s' is not a number of bytes such as 67108864 or 64M, from %s to %s\n", option, text,
+		low_text, high_text);
+	return false;
+}
+
 bool argument_duration(const char *option, const char *text, uint64_t *ns_out)
 {
 	static const struct {

@@ -15,6 +15,9 @@ __attribute__((format(printf, 2, 3))) int usage_error(const char *command, const
 
 bool argument_uint(const char *option, const char *text, uint64_t low, uint64_t high, uint64_t *value_out);
 
+/* Bytes, with a unit or not: 67108864, 64M, 64MiB, 1G. Units are powers of 1024. */
+bool argument_bytes(const char *option, const char *text, uint64_t low, uint64_t high, uint64_t *bytes_out);
+
 /* Seconds, with a fraction, or with a unit: 10, 2.5, 500ms, 10s, 5m, 1h. In ns; more than 0. */
 bool argument_duration(const char *option, const char *text, uint64_t *ns_out);
 

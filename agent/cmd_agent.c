@@ -17,12 +17,16 @@
 #include "agent/output_dir.h"
 #include "agent/rate_limit.h"
 #include "agent/session.h"
+#include "agent/stack_report.h"
 #include "base/clock.h"
+#include "base/scope.h"
 
 #define RATE_DEFAULT  19
 #define WINDOW_NS     (10 * NS_PER_S)
 #define BUDGET_BYTES  (1ull << 30)
 #define CPU_SHARE     0.01
+#define INCOMPLETE_MAX	     5	 /* programs named a window */
+#define INCOMPLETE_PER_MILLE 999 /* complete stacks below which a program is named */
 #define DONE(status)  ((status) + 1)
 
 static const char HELP[] =
@@ -31,12 +35,13 @@ static const char HELP[] =
 	"Profile the whole machine all the time: one pprof file for each window, until SIGTERM.\n"
 	"\n"
 	"      --output DIR          where the windows go: hearth-<UTC time>.pb.gz; created if it is missing\n"
-	"      --output-bytes N      the folder's budget in bytes: the oldest windows go first (1 GiB)\n"
+	"      --output-bytes BYTES  the folder's budget, such as 500M: the oldest windows go first (1G)\n"
 	"  -F, --freq HZ             samples a second on each CPU (19)\n"
 	"      --window SECONDS      length of a window, such as 10 or 1m (10)\n"
 	"  -e, --event EVENT         cycles, cpu-clock or task-clock (cycles where there is a PMU, else cpu-clock)\n"
 	"      --idle                sample also the idle task\n"
 	"      --max-cpu PERCENT     hearth's own budget, of the whole machine: above it, it lowers its rate (1)\n"
+	"      --unwind-budget BYTES memory in the kernel for the unwind tables of code without frame pointers (64M)\n"
 	"      --kernel-addresses    write the kernel's addresses into profiles, not only its function names\n"
 	"      --log-format FORMAT   text or json (text)\n"
 	"  -q, --quiet               log warnings and errors only\n"
@@ -50,6 +55,7 @@ enum {
 	OPTION_MAX_CPU,
 	OPTION_KERNEL_ADDRESSES,
 	OPTION_LOG_FORMAT,
+	OPTION_UNWIND_BUDGET,
 };
 
 static const struct option OPTIONS[] = {
@@ -60,6 +66,7 @@ static const struct option OPTIONS[] = {
 	{"event", required_argument, NULL, 'e'},
 	{"idle", no_argument, NULL, OPTION_IDLE},
 	{"max-cpu", required_argument, NULL, OPTION_MAX_CPU},
+	{"unwind-budget", required_argument, NULL, OPTION_UNWIND_BUDGET},
 	{"kernel-addresses", no_argument, NULL, OPTION_KERNEL_ADDRESSES},
 	{"log-format", required_argument, NULL, OPTION_LOG_FORMAT},
 	{"quiet", no_argument, NULL, 'q'},
@@ -70,6 +77,7 @@ static const struct option OPTIONS[] = {
 struct agent_options {
 	const char *output;
 	uint64_t output_bytes;
+	uint64_t unwind_budget_bytes;
 	uint64_t rate_hz;
 	uint64_t window_ns;
 	const char *event_name;
@@ -111,7 +119,7 @@ static int take_option(int option, struct agent_options *o)
 		o->output = optarg;
 		return 0;
 	case OPTION_OUTPUT_BYTES:
-		return argument_uint("--output-bytes", optarg, 1 << 16, INT64_MAX, &o->output_bytes) ? 0 : DONE(STATUS_USAGE);
+		return argument_bytes("--output-bytes", optarg, 1 << 16, 1ull << 60, &o->output_bytes) ? 0 : DONE(STATUS_USAGE);
 	case 'F':
 		return argument_uint("-F", optarg, 1, 1000000, &o->rate_hz) ? 0 : DONE(STATUS_USAGE);
 	case OPTION_WINDOW:
@@ -132,6 +140,10 @@ static int take_option(int option, struct agent_options *o)
 		if (!o->json && strcmp(optarg, "text") != 0)
 			return DONE(usage_error("agent", "--log-format: '%s' is neither text nor json", optarg));
 		return 0;
+	case OPTION_UNWIND_BUDGET:
+		return argument_bytes("--unwind-budget", optarg, UNWIND_BUDGET_MIN, UNWIND_BUDGET_MAX, &o->unwind_budget_bytes)
+			       ? 0
+			       : DONE(STATUS_USAGE);
 	case 'q':
 		o->quiet = true;
 		return 0;
@@ -174,7 +186,12 @@ static int check(struct agent_options *o)
 static int parse(int argc, char **argv, struct agent_options *o)
 {
 	*o = (struct agent_options){
-		.output_bytes = BUDGET_BYTES, .rate_hz = RATE_DEFAULT, .window_ns = WINDOW_NS, .max_share = CPU_SHARE};
+		.output_bytes = BUDGET_BYTES,
+		.unwind_budget_bytes = UNWIND_BUDGET_DEFAULT,
+		.rate_hz = RATE_DEFAULT,
+		.window_ns = WINDOW_NS,
+		.max_share = CPU_SHARE,
+	};
 	optind = 1;
 	for (int option; (option = getopt_long(argc, argv, "F:e:qh", OPTIONS, NULL)) >= 0;) {
 		int status = take_option(option, o);
@@ -207,7 +224,7 @@ static int start(struct agent *a)
 			    .period = 1,
 			    .window_ns = o->window_ns,
 			    .sample_idle = o->idle,
-			    .unwind_budget_bytes = UNWIND_BUDGET_DEFAULT,
+			    .unwind_budget_bytes = o->unwind_budget_bytes,
 			    .cgroup_fd = -1},
 		.kernel_addresses = o->kernel_addresses,
 	};
@@ -273,6 +290,23 @@ static void write_window(struct agent *a, const struct profile *profile, const s
 	a->writing_fails = err < 0;
 }
 
+/* The programs whose stacks were cut most in this window: a line each, so that someone can do something about them. */
+static void say_incomplete(const struct profile *profile)
+{
+	AUTO_FREE struct stack_report_row *rows = NULL;
+	size_t n;
+
+	if (stack_report(profile, &rows, &n) < 0)
+		return;
+	for (size_t i = 0; i < n && i < INCOMPLETE_MAX; i++) {
+		char text[1024];
+		if (rows[i].complete * 1000 >= rows[i].samples * INCOMPLETE_PER_MILLE)
+			continue;
+		stack_report_describe(&rows[i], text, sizeof(text));
+		log_line(LOG_INFO, "incomplete stacks: %s", text);
+	}
+}
+
 static int end_window(struct agent *a)
 {
 	struct profile *profile = NULL;
@@ -293,6 +327,7 @@ static int end_window(struct agent *a)
 		a->said_no_kernel = true;
 	}
 	write_window(a, profile, &account);
+	say_incomplete(profile);
 	govern(a, &account, (uint64_t)profile->duration_ns);
 	profile_free(profile);
 	return 0;

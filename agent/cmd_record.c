@@ -135,7 +135,7 @@ static int open_session(struct recording *r)
 			    .sample_idle = o->idle,
 			    .only_targets = o->n_pids || o->command,
 			    .inherit = o->inherit || o->command,
-			    .unwind_budget_bytes = UNWIND_BUDGET_DEFAULT,
+			    .unwind_budget_bytes = o->unwind_budget_bytes,
 			    .cgroup_fd = r->cgroup_fd},
 		.kernel_addresses = o->kernel_addresses,
 	};
@@ -302,6 +302,7 @@ static void summarize(struct recording *r, const struct accounting *account, con
 	struct summary summary = {
 		.account = account,
 		.stats = &stats,
+		.profile = profile,
 		.event = &r->options.event,
 		.rate_hz = r->options.rate_hz,
 		.period = r->options.period,

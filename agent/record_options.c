@@ -8,6 +8,7 @@
 
 #include "agent/arguments.h"
 #include "agent/rate_limit.h"
+#include "agent/unwinder.h"
 
 #define RATE_DEFAULT   99
 #define OUTPUT_DEFAULT "profile.pb.gz"
@@ -32,6 +33,7 @@ static const char HELP[] =
 	"  -e, --event EVENT         cycles, cpu-clock, task-clock, page-faults, context-switches, ... or a tracepoint such as\n"
 	"                            sched:sched_switch (cycles where there is a PMU, else cpu-clock)\n"
 	"  -c, --count N             with an event that is not a clock: a sample every N occurrences (1)\n"
+	"      --unwind-budget BYTES memory in the kernel for the unwind tables of code without frame pointers (64M)\n"
 	"\n"
 	"What to write:\n"
 	"  -o, --output FILE         profile.pb.gz by default; .pb.gz, .folded, .svg or .txt; may be given several times;\n"
@@ -44,7 +46,15 @@ static const char HELP[] =
 	"\n"
 	"Exit status: 0; 1 when something failed; 2 for wrong usage; the command's own when one was run.\n";
 
-enum { OPTION_INHERIT = 256, OPTION_CGROUP, OPTION_IDLE, OPTION_FORMAT, OPTION_KERNEL_ADDRESSES, OPTION_JSON };
+enum {
+	OPTION_INHERIT = 256,
+	OPTION_CGROUP,
+	OPTION_IDLE,
+	OPTION_UNWIND_BUDGET,
+	OPTION_FORMAT,
+	OPTION_KERNEL_ADDRESSES,
+	OPTION_JSON,
+};
 
 static const struct option OPTIONS[] = {
 	{"all", no_argument, NULL, 'a'},
@@ -56,6 +66,7 @@ static const struct option OPTIONS[] = {
 	{"duration", required_argument, NULL, 'd'},
 	{"event", required_argument, NULL, 'e'},
 	{"count", required_argument, NULL, 'c'},
+	{"unwind-budget", required_argument, NULL, OPTION_UNWIND_BUDGET},
 	{"output", required_argument, NULL, 'o'},
 	{"format", required_argument, NULL, OPTION_FORMAT},
 	{"kernel-addresses", no_argument, NULL, OPTION_KERNEL_ADDRESSES},
@@ -112,6 +123,10 @@ static int take_option(int option, struct record_options *o, struct given *given
 	case OPTION_IDLE:
 		o->idle = true;
 		return 0;
+	case OPTION_UNWIND_BUDGET:
+		return argument_bytes("--unwind-budget", optarg, UNWIND_BUDGET_MIN, UNWIND_BUDGET_MAX, &o->unwind_budget_bytes)
+			       ? 0
+			       : DONE(STATUS_USAGE);
 	case OPTION_FORMAT:
 		given->format = optarg;
 		return 0;
@@ -221,7 +236,7 @@ int record_options_parse(int argc, char **argv, struct record_options *options_o
 	struct record_options *o = options_out;
 	struct given given = {0};
 
-	*o = (struct record_options){.rate_hz = RATE_DEFAULT, .period = 1};
+	*o = (struct record_options){.rate_hz = RATE_DEFAULT, .period = 1, .unwind_budget_bytes = UNWIND_BUDGET_DEFAULT};
 	optind = 1;
 	for (int option; (option = getopt_long(argc, argv, "+ap:F:d:e:c:o:qh", OPTIONS, NULL)) >= 0;) {
 		int status = take_option(option, o, &given);

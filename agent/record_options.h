@@ -26,6 +26,7 @@ struct record_options {
 	size_t n_outputs;
 	struct event event;
 	uint64_t rate_hz, period;
+	uint64_t unwind_budget_bytes;
 	uint64_t duration_ns; /* 0: until it is told to end */
 	const char *cgroup;   /* NULL: any */
 	char **command;	      /* NULL: none */

@@ -6,9 +6,12 @@
 #include <sys/stat.h>
 
 #include "agent/json_writer.h"
+#include "agent/stack_report.h"
 #include "base/scope.h"
 #include "pprof/format_value.h"
 #include "pprof/render.h"
+
+#define INCOMPLETE_MAX 3 /* programs that the summary names */
 
 static double percent(uint64_t part, uint64_t whole)
 {
@@ -40,6 +43,25 @@ static void write_stacks(const struct accounting *a, FILE *stream)
 	fputc('\n', stream);
 }
 
+/* The programs with the most truncated stacks. */
+static void write_incomplete(const struct profile *profile, FILE *stream)
+{
+	AUTO_FREE struct stack_report_row *rows = NULL;
+	size_t n;
+
+	if (stack_report(profile, &rows, &n) < 0 || n < 2)
+		return;
+	for (size_t i = 0; i < n && i < INCOMPLETE_MAX && rows[i].complete < rows[i].samples; i++) {
+		fprintf(stream, "            %s: complete %.2f %% of %" PRIu64, rows[i].process,
+			percent(rows[i].complete, rows[i].samples), rows[i].samples);
+		for (int cut = 0; cut < ACCOUNT_CUTS; cut++)
+			if (rows[i].cut[cut])
+				fprintf(stream, ", %s %.2f %%", accounting_cut_name((enum account_cut)cut),
+					percent(rows[i].cut[cut], rows[i].samples));
+		fputc('\n', stream);
+	}
+}
+
 void summary_write_text(const struct summary *s, FILE *stream)
 {
 	const struct accounting *a = s->account;
@@ -53,6 +75,7 @@ void summary_write_text(const struct summary *s, FILE *stream)
 	fprintf(stream, "%d CPUs)\n", s->stats->cpus);
 	write_drops(a, stream);
 	write_stacks(a, stream);
+	write_incomplete(s->profile, stream);
 	if (s->stats->children_lost)
 		fprintf(stream, "  children  %" PRIu64 " could not be followed: too many processes\n", s->stats->children_lost);
 	if (!accounting_holds(a))
@@ -76,6 +99,56 @@ static void write_json_stacks(const struct accounting *a, struct json_writer *w)
 	json_object_end(w);
 	json_uint(w, "user", a->user_samples);
 	json_uint(w, "image_known", a->image_known);
+	json_object_end(w);
+}
+
+static void write_json_processes(const struct profile *profile, struct json_writer *w)
+{
+	AUTO_FREE struct stack_report_row *rows = NULL;
+	size_t n = 0;
+
+	json_array_begin(w, "processes");
+	if (stack_report(profile, &rows, &n) < 0)
+		n = 0;
+	for (size_t i = 0; i < n; i++) {
+		json_object_begin(w, NULL);
+		json_string(w, "process", rows[i].process);
+		json_uint(w, "samples", rows[i].samples);
+		json_uint(w, "complete", rows[i].complete);
+		json_object_begin(w, "truncated");
+		for (int cut = 0; cut < ACCOUNT_CUTS; cut++)
+			if (rows[i].cut[cut])
+				json_uint(w, accounting_cut_name((enum account_cut)cut), rows[i].cut[cut]);
+		json_object_end(w);
+		json_object_end(w);
+	}
+	json_array_end(w);
+}
+
+static void write_json_unwind(const struct summary *s, struct json_writer *w)
+{
+	const struct unwinder_stats *u = &s->stats->unwinder;
+
+	json_object_begin(w, "unwind");
+	json_uint(w, "budget_bytes", u->memory_budget);
+	json_uint(w, "allocated_bytes", u->memory_allocated);
+	json_uint(w, "used_bytes", u->memory_used);
+	json_uint(w, "tables", u->images.resident);
+	json_uint(w, "table_bytes", u->images.table_bytes);
+	json_uint(w, "tables_loaded", u->images.loaded);
+	json_uint(w, "tables_evicted", u->images.evicted);
+	json_uint(w, "tables_refused", u->images.refused);
+	json_uint(w, "tables_failed", u->images.failed);
+	json_uint(w, "address_spaces", u->spaces.mapsets);
+	json_uint(w, "address_spaces_built", u->spaces.built);
+	json_uint(w, "address_spaces_evicted", u->spaces.evicted);
+	json_uint(w, "address_spaces_refused", u->spaces.refused);
+	json_uint(w, "address_spaces_cut", u->spaces.cut);
+	json_uint(w, "deferred", s->account->deferred);
+	json_uint(w, "deferred_no_room", s->account->deferred_no_room);
+	json_uint(w, "deferred_complete", u->walks.complete);
+	json_uint(w, "deferred_by_libunwind", u->walks.by_libunwind);
+	json_uint(w, "requests", u->requests);
 	json_object_end(w);
 }
 
@@ -140,6 +213,8 @@ void summary_write_json(const struct summary *s, FILE *stream)
 		json_string(w, "command", s->command);
 		json_int(w, "exit_status", s->exit_status);
 	}
+	write_json_processes(s->profile, w);
+	write_json_unwind(s, w);
 	write_json_self(s, w);
 	json_object_end(w);
 	fputc('\n', stream);

@@ -12,6 +12,7 @@
 struct summary {
 	const struct accounting *account;
 	const struct session_stats *stats;
+	const struct profile *profile;
 	const struct event *event;
 	uint64_t rate_hz;
 	uint64_t period;

@@ -9,6 +9,8 @@
 #include "agent/unwind_spaces.h"
 
 #define UNWIND_BUDGET_DEFAULT (64ull << 20)
+#define UNWIND_BUDGET_MIN     (2ull << 20)
+#define UNWIND_BUDGET_MAX     ((uint64_t)UNWIND_CHUNKS_MAX * UNWIND_CHUNK_BYTES)
 
 struct unwinder;
 

@@ -24,6 +24,26 @@ static void numbers(void **state)
 	assert_int_equal(value, 100); /* untouched by failures */
 }
 
+static void bytes(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t bytes;
+	} GOOD[] = {{"1024", 1024}, {"64M", 64 << 20}, {"64MiB", 64 << 20}, {"1G", 1 << 30}, {"2k", 2048}, {"1T", 1ull << 40}};
+	static const char *const BAD[] = {"", "-1", "M", "64MB", "64Mi", "64 M", "1.5G", "1023", "2T", "64X", "16777216T",
+					  "99999999999999999999", "64MiBs"};
+	uint64_t value;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(GOOD) / sizeof(GOOD[0]); i++) {
+		assert_true(argument_bytes("--x", GOOD[i].text, 1024, 1ull << 40, &value));
+		assert_int_equal(value, GOOD[i].bytes);
+	}
+	for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++)
+		assert_false(argument_bytes("--x", BAD[i], 1024, 1ull << 40, &value));
+	assert_int_equal(value, 1ull << 40); /* untouched by failures */
+}
+
 static void durations(void **state)
 {
 	static const struct {
@@ -72,6 +92,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(numbers),
+		cmocka_unit_test(bytes),
 		cmocka_unit_test(durations),
 		cmocka_unit_test(pid_lists),
 		cmocka_unit_test(usage_errors),
