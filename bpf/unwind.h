@@ -163,7 +163,11 @@ UNWIND_INLINE bool unwind_search_table(struct unwind_view *view, struct unwind_w
  * last are kept by pc. */
 UNWIND_INLINE bool unwind_find_rule(struct unwind_view *view, struct unwind_walk *w, __u64 pc)
 {
+#ifdef UNWIND_WITHOUT_MEMO /* to measure what it saves */
+	struct unwind_memo *memo = 0;
+#else
 	struct unwind_memo *memo = unwind_memo_at(view, (__u32)((pc ^ pc >> 13 ^ w->mapset.serial) & (UNWIND_MEMOS - 1)));
+#endif
 	__u64 key = (__u64)w->epoch << 32 | w->mapset.serial;
 
 	if (memo && memo->pc == pc && memo->key == key) {

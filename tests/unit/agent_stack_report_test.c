@@ -58,11 +58,12 @@ static void programs_by_truncated_stacks(void **state)
 	assert_string_equal(rows[2].process, "odd");
 	assert_int_equal(rows[2].complete, 5);
 	assert_string_equal(rows[3].process, "whole");
-	assert_int_equal(stack_report_describe(&rows[0], text, sizeof(text)), strlen(text));
+	int length = stack_report_describe(&rows[0], text, sizeof(text));
+	assert_int_equal(length, strlen(text));
 	assert_string_equal(text, "java: samples=110 complete=70 truncated_no_mapping=10 truncated_no_unwind_table=30");
 	/* Too little room: the length that it would need, nothing behind the end. */
 	char small[9] = "........";
-	assert_int_equal(stack_report_describe(&rows[0], small, 8), strlen(text));
+	assert_int_equal(stack_report_describe(&rows[0], small, 8), length);
 	assert_string_equal(small, "java: s");
 	free(rows);
 	profile_free(profile);
