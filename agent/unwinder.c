@@ -172,6 +172,10 @@ static void keep_pending(struct unwinder *u, const struct deferred_record *recor
 /* Put into the kernel what this walk lacked, for the samples to come. */
 static void load_for(struct unwinder *u, struct process *process, const struct deferred_record *record)
 {
+	/* Who forks many short-lived children without an exec, and waits for them, is not sampled itself: what it has, they inherit. */
+	struct process *parent = process_table_find(u->processes, process->parent, record->time_ns, u->window, u->records_epoch);
+	if (parent && parent->mappings == process->mappings && parent->end_ns == UINT64_MAX && !parent->in_kernel)
+		unwind_spaces_load(u->spaces, parent, record->exec_id);
 	if (process->end_ns != UINT64_MAX || process->is_kernel_thread)
 		return;
 	if (record->end == END_NO_PROCESS || record->end == END_NO_MAPPING)

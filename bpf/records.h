@@ -24,7 +24,7 @@ enum drop_reason {
 
 /* Where the walk of a user stack ended. */
 enum stack_end {
-	END_NO_USER,	      /* a kernel thread: there is no user stack */
+	END_NO_USER,	      /* there is no user stack: a kernel thread, or inside exit or exec after the old memory was given up */
 	END_COMPLETE,	      /* CFI says that this frame has no caller */
 	END_FRAME_ZERO,	      /* the frame pointer or return address is 0: the ABI's mark of the outermost frame */
 	END_BAD_FRAME,	      /* what should be a frame does not lead upwards, or to no return address */

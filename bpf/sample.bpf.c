@@ -27,6 +27,8 @@ struct task_struct {
 	char comm[16];
 	__u64 self_exec_id;
 	void *stack;
+	void *mm;
+	unsigned int in_execve : 1;
 } __attribute__((preserve_access_index));
 
 struct pt_regs___kernel {
@@ -317,7 +319,6 @@ static __always_inline void defer(struct sample_state *s, struct arena_header *h
 	record->id = (__u64)(cpu + 1) << 40 | (++s->next_id & 0xffffffffff);
 	record->time_ns = bpf_ktime_get_ns();
 	record->pc = regs->ip;
-	record->stack = (regs->sp - RED_ZONE) & ~7ULL;
 	for (int i = 0; i < UNWIND_REGISTERS; i++)
 		record->registers[i] = s->walk.registers[i];
 	record->registers[UNWIND_SP] = regs->sp;
@@ -325,7 +326,14 @@ static __always_inline void defer(struct sample_state *s, struct arena_header *h
 	record->tgid = tgid;
 	record->exec_id = exec_id;
 	record->end = s->walk.end;
-	__u32 n = copy_stack(&s->deferral, record->stack);
+	record->stack = (regs->sp - RED_ZONE) & ~7ULL;
+	/* The pages of the red zone and of a new frame may never have been touched; the frames above are there. */
+	__u32 n = 0;
+	for (int i = 0; i < 3 && !n; i++) {
+		if (i)
+			record->stack = (record->stack | (PAGE_BYTES - 1)) + 1;
+		n = copy_stack(&s->deferral, record->stack);
+	}
 	record->n_bytes = n;
 	/* What the agent can do at once (read mappings, load a table) it should hear of at once. */
 	if (s->walk.end == END_UNSUPPORTED_RULE &&
@@ -391,17 +399,25 @@ static __always_inline bool registers_of_task(struct sample_state *s, struct reg
 	return (cs & 3) == 3 && (ss & 3) == 3;
 }
 
-/* Facts of the current task that go into the key. */
-static __always_inline void task_facts(__u32 *flags, __u32 *exec_id)
+/* Facts of the current task. */
+struct task_facts {
+	__u32 exec_id;
+	bool has_memory; /* a kernel thread has none, and one that exits gives it up */
+	bool in_exec;
+};
+
+static __always_inline void read_task(struct task_facts *facts)
 {
 	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
 		struct task_struct *task = (void *)bpf_get_current_task_btf();
-		*flags = task->flags;
-		*exec_id = (__u32)task->self_exec_id;
+		facts->has_memory = !(task->flags & PF_KTHREAD) && task->mm;
+		facts->exec_id = (__u32)task->self_exec_id;
+		facts->in_exec = bpf_core_field_exists(task->in_execve) && BPF_CORE_READ_BITFIELD(task, in_execve);
 	} else {
 		struct task_struct *task = (void *)bpf_get_current_task();
-		*flags = BPF_CORE_READ(task, flags);
-		*exec_id = (__u32)BPF_CORE_READ(task, self_exec_id);
+		facts->has_memory = !(BPF_CORE_READ(task, flags) & PF_KTHREAD) && BPF_CORE_READ(task, mm);
+		facts->exec_id = (__u32)BPF_CORE_READ(task, self_exec_id);
+		facts->in_exec = bpf_core_field_exists(task->in_execve) && BPF_CORE_READ_BITFIELD_PROBED(task, in_execve);
 	}
 }
 
@@ -489,8 +505,11 @@ static __always_inline void kernel_stack(struct sample_state *s, void *ctx, void
 }
 
 static __always_inline void user_stack(struct sample_state *s, struct arena_header *header, bool in_user,
-				       struct registers *regs, __u32 which, const struct arena_entry *key, __u32 cpu)
+				       struct registers *regs, __u32 which, const struct arena_entry *key,
+				       const struct task_facts *task, __u32 cpu)
 {
+	__u64 begin = s->pos;
+
 	s->walk.end = END_NO_REGISTERS;
 	if (!in_user && !registers_of_task(s, regs))
 		return;
@@ -501,6 +520,12 @@ static __always_inline void user_stack(struct sample_state *s, struct arena_head
 	if (regs->compat)
 		return;
 	walk_user(s, regs, which, key->tgid, key->exec_id);
+	/* Inside execve the old registers are still there, but the old stack may be gone. */
+	if (task->in_exec && s->pos == begin + 8) {
+		s->pos = begin;
+		s->walk.end = END_NO_USER;
+		return;
+	}
 	if (is_deferrable(s->walk.end))
 		defer(s, header, regs, key->tgid, key->exec_id, cpu);
 }
@@ -551,17 +576,18 @@ static __always_inline int take_sample(void *ctx, bool in_user, struct registers
 	s->pos = head + sizeof(struct arena_entry);
 	s->walk.end = END_NO_USER;
 
-	__u32 flags;
-	task_facts(&flags, &key.exec_id);
+	struct task_facts task = {};
+	read_task(&task);
+	key.exec_id = task.exec_id;
 	bpf_get_current_comm(key.comm, sizeof(key.comm));
 	key.cgroup = bpf_get_current_cgroup_id();
 	if (!in_user)
 		kernel_stack(s, ctx, arena);
 	__u64 n_kernel = s->n_kernel;
-	if (!(flags & PF_KTHREAD) && (__u32)ids) {
+	if (task.has_memory && (__u32)ids) {
 		if (in_user)
 			COPY_REGISTERS(s->walk.registers, &((struct bpf_perf_event_data *)ctx)->regs, r);
-		user_stack(s, header, in_user, regs, which, &key, cpu);
+		user_stack(s, header, in_user, regs, which, &key, &task, cpu);
 	}
 
 	key.n_kernel = n_kernel;

@@ -52,6 +52,7 @@ static void widen_header(const Elf32_Ehdr *narrow, Elf64_Ehdr *wide)
 {
 	wide->e_type = narrow->e_type;
 	wide->e_machine = narrow->e_machine;
+	wide->e_entry = narrow->e_entry;
 	wide->e_version = narrow->e_version;
 	wide->e_phoff = narrow->e_phoff;
 	wide->e_shoff = narrow->e_shoff;
@@ -193,6 +194,7 @@ int elf_file_open(int fd, struct elf_file *elf_out)
 		return -ENOEXEC;
 	elf.type = header.e_type;
 	elf.machine = header.e_machine;
+	elf.entry = header.e_entry;
 	elf.segments_offset = header.e_phoff;
 	err = read_counts(&elf, &header);
 	if (err < 0)

@@ -24,6 +24,7 @@ struct elf_file {
 	bool sections_damaged; /* the header names a section table that is not in the file */
 	uint16_t type;	       /* ET_* */
 	uint16_t machine;      /* EM_* */
+	uint64_t entry;	       /* vaddr of the first instruction; 0: none */
 	uint64_t segments_offset;
 	uint32_t n_segments;
 	uint64_t sections_offset;

@@ -14,6 +14,7 @@
 #define SOURCES_MAX	    3 /* .eh_frame, .debug_frame of the image and of its debug file */
 #define TEXT_SEARCH_BYTES   (64u << 20) /* of an image in which a signal trampoline is looked for */
 #define TEXT_WINDOW_BYTES   (1u << 20)
+#define ENTRY_BYTES	    64 /* of an entry point without CFI: crt1.o's and ld.so's are shorter */
 
 /* One section with CFI. */
 struct source {
@@ -27,8 +28,10 @@ struct source {
 struct span {
 	uint64_t start, end;
 	uint32_t fde;
-	uint32_t source; /* SOURCES_MAX: a signal trampoline without CFI */
+	uint32_t source; /* SOURCES_MAX: an own rule for code without CFI; fde says which */
 };
+
+enum own_rule { OWN_TRAMPOLINE, OWN_ENTRY };
 
 struct compiler {
 	const struct elf_file *elf;
@@ -149,6 +152,13 @@ static const struct unwind_rule TRAMPOLINE_RULE = {
 	.ra_offset = 168,
 };
 
+/* Nothing calls what the kernel enters. ld.so's entry point has no CFI. Source: System V ABI AMD64, 3.4.1. */
+static const struct unwind_rule ENTRY_RULE = {
+	.cfa = CFA_REGISTER,
+	.cfa_register = X86_64_SP,
+	.ra = AT_UNDEFINED,
+};
+
 static int find_trampoline_in(struct compiler *c, const struct elf_segment *segment, uint8_t *window)
 {
 	uint64_t left = segment->file_bytes < TEXT_SEARCH_BYTES ? segment->file_bytes : TEXT_SEARCH_BYTES;
@@ -205,7 +215,8 @@ static int by_start(const void *a, const void *b)
 
 static int order_spans(struct compiler *c)
 {
-	size_t n = 1;
+	size_t n = 2;
+	uint64_t entry = c->elf->machine == EM_X86_64 ? c->elf->entry : 0;
 	bool sorted = true;
 
 	for (uint32_t i = 0; i < c->n_sources; i++)
@@ -218,13 +229,19 @@ static int order_spans(struct compiler *c)
 		for (size_t j = 0; j < c->sources[i].n_fdes; j++) {
 			const struct cfi_fde *fde = &c->sources[i].fdes[j];
 			c->spans[n] = (struct span){fde->start, fde->start + fde->bytes, (uint32_t)j, i};
+			if (fde->start <= entry && entry - fde->start < fde->bytes)
+				entry = 0;
 			sorted = sorted && (!n || by_start(&c->spans[n - 1], &c->spans[n]) < 0);
 			n++;
 		}
 	}
 	if (c->trampoline) {
 		/* The handler returns to its first byte, and a return address is looked up one byte before. */
-		c->spans[n++] = (struct span){c->trampoline - 1, c->trampoline + sizeof(TRAMPOLINE), 0, SOURCES_MAX};
+		c->spans[n++] = (struct span){c->trampoline - 1, c->trampoline + sizeof(TRAMPOLINE), OWN_TRAMPOLINE, SOURCES_MAX};
+		sorted = false;
+	}
+	if (entry && entry <= UINT64_MAX - ENTRY_BYTES) {
+		c->spans[n++] = (struct span){entry, entry + ENTRY_BYTES, OWN_ENTRY, SOURCES_MAX};
 		sorted = false;
 	}
 	c->n_spans = n;
@@ -248,7 +265,7 @@ static int compile_rows(struct compiler *c, const struct span *span)
 	c->fde_rows = 0;
 	table_builder_begin(c->builder, span->start);
 	if (span->source == SOURCES_MAX) {
-		table_builder_row(c->builder, span->start, &TRAMPOLINE_RULE);
+		table_builder_row(c->builder, span->start, span->fde == OWN_ENTRY ? &ENTRY_RULE : &TRAMPOLINE_RULE);
 	} else {
 		struct source *source = &c->sources[span->source];
 		int err = cfi_rows(source->cfi, &source->fdes[span->fde], take_row, c);
@@ -285,7 +302,7 @@ static int compile(struct compiler *c)
 		for (next = i + 1; next < c->n_spans && c->spans[next].start == span->start; next++)
 			;
 		/* Nothing overrides a trampoline. */
-		while (span->source == SOURCES_MAX && next < c->n_spans && c->spans[next].start < span->end)
+		while (span->source == SOURCES_MAX && span->fde == OWN_TRAMPOLINE && next < c->n_spans && c->spans[next].start < span->end)
 			next++;
 		if (next < c->n_spans && c->spans[next].start < c->clip_end)
 			c->clip_end = c->spans[next].start;
