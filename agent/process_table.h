@@ -30,6 +30,7 @@ struct process {
 	bool complete;	      /* its mappings are known from their beginning, or were read from /proc */
 	bool is_kernel_thread;
 	bool in_kernel;	      /* the kernel program may have its mappings: set by who puts them there */
+	uint32_t space, space_serial; /* ... the address space there that it holds: slot + 1, 0: none of its own */
 	char name[PROCESS_NAME_MAX];
 	struct mapset *mappings;
 	struct process *older; /* earlier instance of the same tgid */

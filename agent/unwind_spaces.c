@@ -14,6 +14,7 @@ struct space {
 	struct mapset *source; /* key; a reference */
 	uint32_t slot;
 	uint32_t serial;
+	uint32_t holders; /* processes that it was loaded for; those that inherited it in a fork are not counted */
 	uint32_t n_ranges;
 	struct unwind_range ranges[UNWIND_PARTS_MAX];
 	UT_hash_handle hh;
@@ -22,7 +23,8 @@ struct space {
 struct unwind_spaces {
 	struct unwind_spaces_options options;
 	uint32_t next_serial, next_slot;
-	struct space *spaces;
+	struct space *spaces;	/* by source, oldest first */
+	struct space **by_slot; /* n_slots */
 	struct unwind_vector vector;
 	struct unwind_spaces_stats stats;
 };
@@ -149,6 +151,11 @@ int unwind_spaces_create(const struct unwind_spaces_options *options, struct unw
 
 	if (!s)
 		return -ENOMEM;
+	s->by_slot = calloc(options->n_slots, sizeof(s->by_slot[0]));
+	if (!s->by_slot) {
+		free(s);
+		return -ENOMEM;
+	}
 	s->options = *options;
 	s->next_serial = 1;
 	*spaces_out = s;
@@ -162,6 +169,7 @@ static void drop_space(struct unwind_spaces *s, struct space *space)
 		s->stats.mapset_bytes -= space->ranges[i].bytes;
 		unwind_memory_free(s->options.memory, &space->ranges[i]);
 	}
+	s->by_slot[space->slot] = NULL;
 	HASH_DEL(s->spaces, space);
 	mapset_unref(space->source);
 	free(space);
@@ -268,6 +276,7 @@ static int build_space(struct unwind_spaces *s, struct mapset *source, struct sp
 	space->slot = (uint32_t)slot;
 	space->serial = s->next_serial++;
 	HASH_ADD_PTR(s->spaces, source, space);
+	s->by_slot[slot] = space;
 	s->stats.mapsets++;
 	err = write_parts(s, space, &mapset);
 	if (err < 0) {
@@ -279,6 +288,25 @@ static int build_space(struct unwind_spaces *s, struct mapset *source, struct sp
 	s->stats.built++;
 	*space_out = space;
 	return 0;
+}
+
+/* A process holds one space, or none. One that nobody holds any more goes: who inherited it asks again. */
+static void hold(struct unwind_spaces *s, struct process *process, struct space *space)
+{
+	struct space *held = process->space ? s->by_slot[process->space - 1] : NULL;
+
+	if (held && held->serial != process->space_serial)
+		held = NULL;
+	if (held == space)
+		return;
+	process->space = 0;
+	if (space) {
+		space->holders++;
+		process->space = space->slot + 1;
+		process->space_serial = space->serial;
+	}
+	if (held && --held->holders == 0)
+		drop_space(s, held);
 }
 
 int unwind_spaces_load(struct unwind_spaces *s, struct process *process, uint32_t exec_id)
@@ -298,6 +326,7 @@ int unwind_spaces_load(struct unwind_spaces *s, struct process *process, uint32_
 	if (s->options.processes_fd >= 0 && bpf_map_update_elem(s->options.processes_fd, &tgid, &value, BPF_ANY) < 0)
 		return -errno;
 	process->in_kernel = true;
+	hold(s, process, space);
 	return 0;
 }
 
@@ -317,6 +346,7 @@ void unwind_spaces_unload(struct unwind_spaces *s, struct process *process)
 	uint32_t tgid = (uint32_t)process->tgid;
 
 	process->in_kernel = false;
+	hold(s, process, NULL);
 	if (s->options.processes_fd >= 0)
 		bpf_map_delete_elem(s->options.processes_fd, &tgid);
 }
@@ -344,5 +374,6 @@ void unwind_spaces_destroy(struct unwind_spaces *s)
 	HASH_ITER(hh, s->spaces, space, next)
 		drop_space(s, space);
 	unwind_vector_deinit(&s->vector);
+	free(s->by_slot);
 	free(s);
 }
