@@ -169,20 +169,23 @@ static bool define_cfa_factored(struct execution *x, uint64_t reg, int64_t facto
 	return !__builtin_mul_overflow(factored, x->cie->data_align, &offset) && define_cfa(x, reg, offset);
 }
 
-/* Only a register-and-offset CFA can have one of the two changed. */
+/* Only a register-and-offset CFA can have one of the two changed. libgcrypt's assembly does it behind an expression: as for libdw, the
+ * CFA is nothing that can be computed then, until it is defined anew, and the rows before stay good. */
 static bool change_cfa_offset(struct execution *x, int64_t offset)
 {
-	if (x->state.cfa != CFA_REGISTER)
-		return x->state.cfa == CFA_UNSUPPORTED;
-	x->state.cfa_offset = offset;
+	if (x->state.cfa == CFA_REGISTER)
+		x->state.cfa_offset = offset;
+	else
+		x->state.cfa = CFA_UNSUPPORTED;
 	return true;
 }
 
 static bool change_cfa_register(struct execution *x, uint64_t reg)
 {
-	if (x->state.cfa != CFA_REGISTER)
-		return x->state.cfa == CFA_UNSUPPORTED;
-	return define_cfa(x, reg, x->state.cfa_offset);
+	if (x->state.cfa == CFA_REGISTER)
+		return define_cfa(x, reg, x->state.cfa_offset);
+	x->state.cfa = CFA_UNSUPPORTED;
+	return true;
 }
 
 static struct byte_reader read_block(struct byte_reader *r)
