@@ -43,7 +43,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(sort $(wildcard tests/
 GENERATED := $(B)/bpf/sample.skel.h $(B)/pprof/profile.pb-c.h $(B)/pprof/flame_assets.h
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps test-deps bench-deps run test test-unit test-asan test-valgrind test-system test-kernels test-setup \
+.PHONY: all help deps test-deps bench-deps run test test-unit test-asan test-valgrind test-system test-kernels test-setup test-cfi \
 	bench install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -96,7 +96,7 @@ compile_commands.json: $(SRCS) Makefile ## for editors and clang tools
 	$(call say,JSON,$@)(echo '['; first=; for file in $(SRCS); do echo "$$first{\"directory\":\"$(CURDIR)\",\"file\":\"$$file\"," \
 		"\"command\":\"$(CC) $(subst ",\\\",$(HEARTH_CPPFLAGS) $(HEARTH_CFLAGS)) -c $$file\"}"; first=,; done; echo ']') >$@
 
--include $(patsubst %.o,%.d,$(LIB_OBJS) $(B)/agent/main.o) $(addsuffix .d,$(UNIT)) $(wildcard $(B)/bpf/*.d)
+-include $(patsubst %.o,%.d,$(LIB_OBJS) $(B)/agent/main.o) $(addsuffix .d,$(UNIT)) $(wildcard $(B)/bpf/*.d $(B)/tests/cfi/*.d)
 
 # --- install -----------------------------------------------------------------------------------------------
 
@@ -139,6 +139,8 @@ test-system: all ## tests that sample a real kernel (root)
 	$(Q)tests/run system
 test-kernels: all ## boot Debian's 5.10, 6.1 and 6.12 kernels under QEMU and profile in each
 	$(Q)tests/run kernels
+test-cfi: $(B)/tests/cfi/oracle ## every row of every ELF file below /usr/bin and /usr/lib against libdw's
+	$(Q)tests/run cfi
 test-setup: ## the README's commands in a fresh Debian 12
 	$(Q)tests/run setup
 
@@ -148,6 +150,11 @@ $(B)/tests/unit/%: tests/unit/%.c $(B)/libhearth.a
 	@mkdir -p $(@D)
 	$(call say,TEST,$@)$(CC) $(HEARTH_CPPFLAGS) $(CPPFLAGS) $(HEARTH_CFLAGS) $(CFLAGS) $(LDSAN) -MMD -MP -MF $@.d -o $@ \
 		$< $(wildcard $(addprefix tests/unit/,elf_writer.c)) $(B)/libhearth.a $(LDFLAGS) -lcmocka $(HEARTH_LDLIBS) $(LDLIBS)
+
+# libdw is what rows are compared with; nothing but tests links it.
+CFI_TESTS := $(patsubst %,$(B)/tests/cfi/%.o,compare values)
+$(B)/tests/cfi/%: $(B)/tests/cfi/%.o $(CFI_TESTS) $(B)/libhearth.a
+	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ -ldw -lelf $(HEARTH_LDLIBS) $(LDLIBS)
 
 bench: bench-deps ## cost tables beside perf and bpftrace
 	$(Q)$(MAKE) --no-print-directory all $(B)/bench/plain
