@@ -149,7 +149,7 @@ unit-programs: $(UNIT)
 $(B)/tests/unit/%: tests/unit/%.c $(B)/libhearth.a
 	@mkdir -p $(@D)
 	$(call say,TEST,$@)$(CC) $(HEARTH_CPPFLAGS) $(CPPFLAGS) $(HEARTH_CFLAGS) $(CFLAGS) $(LDSAN) -MMD -MP -MF $@.d -o $@ \
-		$< $(wildcard $(addprefix tests/unit/,elf_writer.c)) $(B)/libhearth.a $(LDFLAGS) -lcmocka $(HEARTH_LDLIBS) $(LDLIBS)
+		$< $(wildcard $(addprefix tests/unit/,cfi_writer.c elf_writer.c)) $(B)/libhearth.a $(LDFLAGS) -lcmocka $(HEARTH_LDLIBS) $(LDLIBS)
 
 # libdw is what rows are compared with; nothing but tests links it.
 CFI_TESTS := $(patsubst %,$(B)/tests/cfi/%.o,compare values)

@@ -424,7 +424,7 @@ static bool execute(struct execution *x, const uint8_t *from, const uint8_t *to)
 	return true;
 }
 
-int cfi_rows(struct cfi *cfi, const struct cfi_fde *fde, cfi_row_fn fn, void *context)
+int cfi_rows(const struct cfi *cfi, const struct cfi_fde *fde, cfi_row_fn fn, void *context)
 {
 	const struct cfi_cie *cie = &cfi->cies[fde->cie];
 	struct execution x;
@@ -438,13 +438,9 @@ int cfi_rows(struct cfi *cfi, const struct cfi_fde *fde, cfi_row_fn fn, void *co
 	x.end = fde->start + fde->bytes;
 	x.fn = fn;
 	x.context = context;
-	if (!execute(&x, cfi->section.bytes + fde->instructions, cfi->section.bytes + fde->instructions_end) ||
-	    !advance(&x, UINT64_MAX / (cie->code_align ? cie->code_align : 1))) {
-		cfi->stats.bad_fdes++;
-		return -EBADMSG;
-	}
-	cfi->stats.fdes++;
-	return 0;
+	bool good = execute(&x, cfi->section.bytes + fde->instructions, cfi->section.bytes + fde->instructions_end) &&
+		    advance(&x, UINT64_MAX / cie->code_align);
+	return good ? 0 : -EBADMSG;
 }
 
 /* The length and id words that begin a CIE or an FDE. */

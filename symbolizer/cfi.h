@@ -36,12 +36,11 @@ struct cfi_fde {
 };
 
 struct cfi_stats {
-	uint64_t fdes;	   /* well-formed so far */
-	uint64_t bad_fdes; /* left out: damaged, or instructions that do not exist */
+	uint64_t bad_fdes; /* left out: their headers are damaged. Bad instructions are found by cfi_rows() */
 	uint64_t bad_cies; /* their FDEs are bad too */
 };
 
-struct cfi; /* the CIEs and FDEs of one section; not changed after cfi_open(), except for statistics */
+struct cfi; /* the CIEs and FDEs of one section; not changed after cfi_open() */
 
 /* Parse all CIEs and the headers of all FDEs. section: copied; its bytes are borrowed until cfi_close().
  * Returns 0, -EOPNOTSUPP (a machine that has no rules here), -E2BIG (over 4 GiB), -ENOMEM. Damage is counted. */
@@ -54,7 +53,7 @@ const struct cfi_fde *cfi_fdes(const struct cfi *cfi, size_t *n_out);
 typedef void (*cfi_row_fn)(void *context, uint64_t start, uint64_t end, const struct unwind_rule *rule);
 
 /* Run the instructions of an FDE. Returns 0, or -EBADMSG after which the rows given so far must be forgotten. */
-int cfi_rows(struct cfi *cfi, const struct cfi_fde *fde, cfi_row_fn fn, void *context);
+int cfi_rows(const struct cfi *cfi, const struct cfi_fde *fde, cfi_row_fn fn, void *context);
 
 void cfi_stats(const struct cfi *cfi, struct cfi_stats *stats_out);
 

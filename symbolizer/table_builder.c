@@ -6,6 +6,10 @@
 
 #define RULES_MIN	256u
 #define HOLE_MAX_BYTES	(64u * UNWIND_PAGE_BYTES) /* a longer hole without CFI ends a table: a page costs 4 bytes */
+#define HOLES_MAX	(UNWIND_TABLES_MAX / 2)	  /* that end one; the other tables are for what is full */
+#define PAGES_MAX	(UNWIND_TABLE_MAX_BYTES / 4)
+/* Pages that may be begun, taken back ones included: FDEs that claim gigabytes and are refused would cost a megabyte of writes each. */
+#define PAGES_BUDGET	(UNWIND_TABLES_MAX * (uint64_t)PAGES_MAX)
 #define PADDING_MAX_BYTES 15 /* functions are aligned to 16 bytes; what lies between two is never executed */
 
 /* What a rollback restores. */
@@ -17,10 +21,12 @@ struct place {
 struct table_builder {
 	uint64_t vaddr, start; /* of the current table: its first page and its first row */
 	bool is_open;
+	bool has_rows; /* committed ones */
 	struct place now, saved;
 	uint64_t end, saved_end; /* of what the rows describe */
 	bool padded; /* the next row is the first of its transaction: it covers the padding before it */
 	int err;
+	uint64_t pages_left; /* of PAGES_BUDGET */
 	uint32_t *rows, *pages;
 	size_t rows_capacity, pages_capacity;
 	struct unwind_rule *rules;
@@ -36,6 +42,7 @@ int table_builder_create(struct table_builder **builder_out)
 
 	if (!b)
 		return -ENOMEM;
+	b->pages_left = PAGES_BUDGET;
 	b->rules_capacity = RULES_MIN;
 	b->rules = malloc(b->rules_capacity * sizeof(b->rules[0]));
 	b->slots = calloc(2 * b->rules_capacity, sizeof(b->slots[0]));
@@ -133,21 +140,35 @@ static size_t bytes_of(const struct table_builder *b)
 
 static const struct unwind_rule NO_RULE = {.cfa = CFA_NONE};
 
-/* Rows and pages up to vaddr; the row itself when it changes something. */
+/* All pages up to the one of vaddr. */
+static int put_pages(struct table_builder *b, uint64_t vaddr)
+{
+	struct place *p = &b->now;
+	uint64_t n = ((vaddr - b->vaddr) >> UNWIND_PAGE_BITS) + 1;
+
+	if (n <= p->n_pages)
+		return 0;
+	if (n >= PAGES_MAX)
+		return -ENOSPC;
+	if (n - p->n_pages > b->pages_left)
+		return -E2BIG;
+	int err = reserve(&b->pages, &b->pages_capacity, n + 1);
+	if (err < 0)
+		return err;
+	b->pages_left -= n - p->n_pages;
+	while (p->n_pages < n)
+		b->pages[p->n_pages++] = p->n_rows;
+	return 0;
+}
+
+/* A row at vaddr, when it changes something. */
 static int put_row(struct table_builder *b, uint64_t vaddr, const struct unwind_rule *rule)
 {
 	struct place *p = &b->now;
-	uint64_t page = (vaddr - b->vaddr) >> UNWIND_PAGE_BITS;
 
-	if (page >= UNWIND_TABLE_MAX_BYTES)
-		return -ENOSPC;
-	int err = reserve(&b->pages, &b->pages_capacity, page + 2);
-	if (err < 0)
+	int err = put_pages(b, vaddr);
+	if (err < 0 || (p->n_rows && same_rule(&b->rules[p->rule], rule)))
 		return err;
-	while (p->n_pages <= page)
-		b->pages[p->n_pages++] = p->n_rows;
-	if (p->n_rows && same_rule(&b->rules[p->rule], rule))
-		return 0;
 	err = reserve(&b->rows, &b->rows_capacity, (size_t)p->n_rows + 1);
 	int64_t index = err < 0 ? err : intern_rule(b, rule);
 	if (index < 0)
@@ -157,18 +178,24 @@ static int put_row(struct table_builder *b, uint64_t vaddr, const struct unwind_
 	return 0;
 }
 
+static void forget_table(struct table_builder *b)
+{
+	b->is_open = b->has_rows = false;
+	b->n_rules = 0;
+	memset(b->slots, 0, 2 * (size_t)b->rules_capacity * sizeof(b->slots[0]));
+}
+
 /* The current table becomes one of the image's. */
 static int close_table(struct table_builder *b)
 {
 	struct place *p = &b->now;
 
-	if (!b->is_open)
-		return 0;
-	if (b->n_tables == UNWIND_TABLES_MAX)
-		return -E2BIG;
+	if (!b->is_open || !b->has_rows)
+		return forget_table(b), 0;
+	b->pages_left += PAGES_MAX; /* what was committed is finished, whatever was tried besides */
 	int err = put_row(b, b->end, &NO_RULE);
 	if (err < 0)
-		return err == -ENOSPC ? -E2BIG : err;
+		return err;
 	struct unwind_table table = {.vaddr = b->vaddr, .start = b->start, .end = b->end, .n_pages = p->n_pages, .n_rows = p->n_rows, .n_rules = b->n_rules,
 				     .n_bytes = (uint32_t)bytes_of(b)};
 	table.bytes = calloc(1, table.n_bytes);
@@ -181,14 +208,14 @@ static int close_table(struct table_builder *b)
 		memcpy(rows + UNWIND_ROW_BYTES * (size_t)i, &b->rows[i], UNWIND_ROW_BYTES);
 	memcpy(table.bytes + rules_offset(p->n_pages, p->n_rows), b->rules, b->n_rules * sizeof(b->rules[0]));
 	b->tables[b->n_tables++] = table;
-	b->is_open = false;
-	b->n_rules = 0;
-	memset(b->slots, 0, 2 * (size_t)b->rules_capacity * sizeof(b->slots[0]));
+	forget_table(b);
 	return 0;
 }
 
 static int open_table(struct table_builder *b, uint64_t start)
 {
+	if (b->n_tables == UNWIND_TABLES_MAX)
+		return -E2BIG;
 	b->vaddr = start & ~(uint64_t)(UNWIND_PAGE_BYTES - 1);
 	b->now = (struct place){0};
 	b->is_open = true;
@@ -199,7 +226,7 @@ static int open_table(struct table_builder *b, uint64_t start)
 void table_builder_begin(struct table_builder *b, uint64_t start)
 {
 	b->err = 0;
-	if (b->is_open && start - b->end > HOLE_MAX_BYTES)
+	if (b->is_open && start - b->end > HOLE_MAX_BYTES && b->n_tables < HOLES_MAX)
 		b->err = close_table(b);
 	if (b->err == 0 && !b->is_open)
 		b->err = open_table(b, start);
@@ -231,16 +258,17 @@ int table_builder_commit(struct table_builder *b, uint64_t end)
 	int err = b->err;
 
 	/* Room for the row that ends the table, and its pages. */
-	size_t pages = b->is_open ? ((end - b->vaddr) >> UNWIND_PAGE_BITS) + 2 : 0;
-	size_t tail = 4 * (pages > b->now.n_pages ? pages - b->now.n_pages : 0) + UNWIND_ROW_BYTES + 8 + sizeof(struct unwind_rule);
-	if (err == 0 && pages < UNWIND_TABLE_MAX_BYTES && bytes_of(b) + tail <= UNWIND_TABLE_MAX_BYTES) {
+	uint64_t pages = ((end - b->vaddr) >> UNWIND_PAGE_BITS) + 2;
+	uint64_t tail = 4 * (pages > b->now.n_pages ? pages - b->now.n_pages : 0) + UNWIND_ROW_BYTES + 8 + sizeof(struct unwind_rule);
+	if (err == 0 && pages < PAGES_MAX && bytes_of(b) + tail <= UNWIND_TABLE_MAX_BYTES) {
 		b->end = end;
+		b->has_rows = true;
 		return 0;
 	}
 	table_builder_rollback(b);
 	if (err < 0 && err != -ENOSPC)
 		return err;
-	bool was_alone = b->now.n_rows <= 1;
+	bool was_alone = !b->has_rows;
 	int close_err = close_table(b);
 	if (close_err < 0)
 		return close_err;

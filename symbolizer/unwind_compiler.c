@@ -284,12 +284,14 @@ static int compile_span(struct compiler *c, const struct span *span)
 	if (err == -ENOSPC)
 		err = compile_rows(c, span); /* at the beginning of a new table */
 	if (err == 0) {
+		c->image->fdes += span->source != SOURCES_MAX;
 		c->image->cfi_rows += c->fde_rows;
 		c->image->text_bytes += c->clip_end - span->start;
 	}
-	if (err == -E2BIG || err == -ENOSPC)
-		c->image->bad_fdes++;
-	return costs_section_only(err) || err == -ENOSPC ? 0 : err;
+	if (!costs_section_only(err) && err != -ENOSPC)
+		return err;
+	c->image->bad_fdes++;
+	return 0;
 }
 
 static int compile(struct compiler *c)
@@ -341,7 +343,6 @@ int unwind_image_compile(const struct elf_file *elf, const struct elf_file *debu
 	for (uint32_t i = 0; c.image && i < c.n_sources; i++) {
 		struct cfi_stats stats;
 		cfi_stats(c.sources[i].cfi, &stats);
-		c.image->fdes += stats.fdes;
 		c.image->bad_fdes += stats.bad_fdes;
 	}
 	close_compiler(&c);

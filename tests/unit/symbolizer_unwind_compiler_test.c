@@ -1,0 +1,260 @@
+#include "symbolizer/unwind_compiler.h"
+
+#include <dwarf.h>
+#include <elf.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "tests/unit/cfi_writer.h"
+#include "tests/unit/cmocka_prelude.h"
+#include "tests/unit/elf_writer.h"
+
+static void tables_find_what_rows_said(void **state)
+{
+	AUTO_WRITER struct writer w = {.n = 0};
+	size_t cie = put_cie(&w, "zR");
+
+	(void)state;
+	FDE(&w, cie, 0x3000, 0x100, DW_CFA_advance_loc | 1, DW_CFA_def_cfa_offset, 16);
+	FDE(&w, cie, 0x1ff8, 0x1008 - 16, DW_CFA_advance_loc | 4, DW_CFA_def_cfa_offset, 32);
+	struct unwind_image *image = compile(&w, NULL);
+	assert_int_equal(image->fdes, 2);
+	assert_null(unwind_image_find(image, 0x1ff7));
+	assert_int_equal(unwind_image_find(image, 0x1ff8)->cfa_offset, 8);
+	assert_int_equal(unwind_image_find(image, 0x1ffc)->cfa_offset, 32);
+	assert_int_equal(unwind_image_find(image, 0x2fef)->cfa_offset, 32); /* over a page */
+	/* A gap of 16 bytes is not padding. */
+	assert_int_equal(unwind_image_find(image, 0x2ff0)->cfa, CFA_NONE);
+	assert_int_equal(unwind_image_find(image, 0x3000)->cfa_offset, 8);
+	assert_int_equal(unwind_image_find(image, 0x30ff)->cfa_offset, 16);
+	assert_null(unwind_image_find(image, 0x3100));
+	unwind_image_free(image);
+}
+
+static void overlaps_go_to_the_later_start(void **state)
+{
+	AUTO_WRITER struct writer w = {.n = 0};
+	size_t cie = put_cie(&w, "zR");
+
+	(void)state;
+	FDE(&w, cie, 0x1000, 0x100, DW_CFA_def_cfa_offset, 16);
+	FDE(&w, cie, 0x1080, 0x40, DW_CFA_def_cfa_offset, 24);
+	FDE(&w, cie, 0x1080, 0x40, DW_CFA_def_cfa_offset, 48);
+	struct unwind_image *image = compile(&w, NULL);
+	assert_int_equal(unwind_image_find(image, 0x107f)->cfa_offset, 16);
+	assert_int_equal(unwind_image_find(image, 0x1080)->cfa_offset, 24);
+	unwind_image_free(image);
+}
+
+/* 80,000 rows in one FDE: quadratic in libdw (SAFETY.md). */
+static void many_rows_are_linear(void **state)
+{
+	AUTO_WRITER struct writer w = {.n = 0};
+	size_t n = 80000, at = begin_fde(&w, put_cie(&w, "zR"), 0x10000, (uint32_t)n);
+
+	(void)state;
+	for (size_t i = 0; i < n; i++)
+		PUT(&w, DW_CFA_advance_loc | 1, DW_CFA_def_cfa_offset, (uint8_t)(8 + i % 100));
+	end_entry(&w, at);
+	struct unwind_image *image = compile(&w, NULL);
+	assert_int_equal(image->cfi_rows, n);
+	assert_int_equal(unwind_image_find(image, 0x10000 + 50001)->cfa_offset, 8 + 50000 % 100);
+	unwind_image_free(image);
+}
+
+/* Rows, each of which differs from the one before. */
+static void put_rows(struct writer *w, size_t cie, uint64_t start, uint32_t n)
+{
+	size_t at = begin_fde(w, cie, start, n);
+
+	for (uint32_t i = 1; i < n; i++)
+		PUT(w, DW_CFA_def_cfa_offset, (uint8_t)(i % 100), DW_CFA_advance_loc | 1);
+	end_entry(w, at);
+}
+
+static void a_function_of_more_rows_than_a_table_holds_is_left_out(void **state)
+{
+	AUTO_WRITER struct writer w = {.n = 0};
+	size_t cie = put_cie(&w, "zR");
+	uint32_t too_many = UNWIND_TABLE_MAX_BYTES / UNWIND_ROW_BYTES + 1;
+
+	(void)state;
+	FDE(&w, cie, 0x10000, 0x40, DW_CFA_nop);
+	put_rows(&w, cie, 0x10040, too_many);
+	FDE(&w, cie, 0x10040 + too_many + 16, 0x40, DW_CFA_nop);
+	struct unwind_image *image = compile(&w, NULL);
+	assert_int_equal(image->bad_fdes, 1);
+	assert_non_null(unwind_image_find(image, 0x10010));
+	const struct unwind_rule *left_out = unwind_image_find(image, 0x10100);
+	assert_true(!left_out || left_out->cfa == CFA_NONE);
+	assert_non_null(unwind_image_find(image, 0x10040 + too_many + 20));
+	unwind_image_free(image);
+}
+
+static void a_table_has_4096_rules_at_most(void **state)
+{
+	AUTO_WRITER struct writer w = {.n = 0};
+	size_t cie = put_cie(&w, "zR"), n = 3 * UNWIND_RULES_MAX;
+
+	(void)state;
+	for (size_t i = 0; i < n; i++)
+		FDE(&w, cie, 0x10000 + 32 * i, 32, DW_CFA_def_cfa_offset, 0x80 | (i & 0x7f), (uint8_t)(i >> 7));
+	struct unwind_image *image = compile(&w, NULL);
+	assert_int_equal(image->bad_fdes, 0);
+	assert_true(image->n_tables > 2);
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(unwind_image_find(image, 0x10000 + 32 * i)->cfa_offset, i);
+	unwind_image_free(image);
+}
+
+/* Holes end tables, but not so many that none are left. */
+static void functions_far_from_each_other_cost_little(void **state)
+{
+	AUTO_WRITER struct writer w = {.n = 0};
+	size_t cie = put_cie(&w, "zR"), n = 4 * UNWIND_TABLES_MAX;
+
+	(void)state;
+	for (size_t i = 0; i < n; i++)
+		FDE(&w, cie, 0x100000 * (i + 1), 32, DW_CFA_def_cfa_offset, (uint8_t)(i % 100));
+	struct unwind_image *image = compile(&w, NULL);
+	assert_int_equal(image->bad_fdes, 0);
+	assert_true(image->n_tables <= UNWIND_TABLES_MAX);
+	assert_true(unwind_image_bytes(image) < n * 2048);
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(unwind_image_find(image, 0x100000 * (i + 1))->cfa_offset, i % 100);
+		const struct unwind_rule *hole = unwind_image_find(image, 0x100000 * (i + 1) + 32);
+		assert_true(!hole || hole->cfa == CFA_NONE);
+	}
+	unwind_image_free(image);
+}
+
+/* Functions of 1 GiB with a row at their end: each begins a quarter of a million pages, and no table has room for it. */
+static void functions_as_long_as_the_address_space_cost_their_budget(void **state)
+{
+	static const uint8_t CODE[] = {DW_CFA_advance_loc4, 0, 0, 0, 0x3f, DW_CFA_def_cfa_offset, 16};
+	AUTO_WRITER struct writer eh = {.n = 0}, debug = {.n = 0};
+	size_t n = 100000;
+
+	(void)state;
+	FDE(&eh, put_cie(&eh, "zR"), 0x10000, 0x40, DW_CFA_nop);
+	size_t cie = put_debug_cie(&debug);
+	for (size_t i = 0; i < n; i++)
+		put_debug_fde(&debug, cie, 0x20000 + ((uint64_t)i << 30), 1 << 30, CODE, sizeof(CODE));
+	uint64_t begin = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+	struct unwind_image *image = compile(&eh, &debug);
+	assert_true(clock_ns(CLOCK_PROCESS_CPUTIME_ID) - begin < 5 * NS_PER_S);
+	assert_int_equal(unwind_image_find(image, 0x10000)->cfa_offset, 8);
+	assert_int_equal(image->bad_fdes, n);
+	assert_true(image->n_tables <= 2);
+	unwind_image_free(image);
+}
+
+static void a_large_image_has_several_tables(void **state)
+{
+	AUTO_WRITER struct writer w = {.n = 0};
+	size_t cie = put_cie(&w, "zR"), n = 300000;
+
+	(void)state;
+	for (size_t i = 0; i < n; i++)
+		FDE(&w, cie, 0x100000 + i * 32, 32, DW_CFA_advance_loc | 1, DW_CFA_def_cfa_offset, (uint8_t)(16 + i % 50));
+	struct unwind_image *image = compile(&w, NULL);
+	assert_int_equal(image->fdes, n);
+	assert_true(image->n_tables > 1);
+	for (size_t i = 0; i < image->n_tables; i++)
+		assert_true(image->tables[i].n_bytes <= UNWIND_TABLE_MAX_BYTES);
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(unwind_image_find(image, 0x100000 + i * 32)->cfa_offset, 8);
+		assert_int_equal(unwind_image_find(image, 0x100000 + i * 32 + 31)->cfa_offset, 16 + i % 50);
+	}
+	unwind_image_free(image);
+}
+
+static void eh_frame_wins_over_debug_frame(void **state)
+{
+	AUTO_WRITER struct writer eh = {.n = 0}, debug = {.n = 0};
+	static const uint8_t OTHER[] = {DW_CFA_def_cfa_offset, 80};
+
+	(void)state;
+	FDE(&eh, put_cie(&eh, "zR"), 0x1000, 0x40, DW_CFA_nop);
+	size_t cie = put_debug_cie(&debug);
+	put_debug_fde(&debug, cie, 0x1000, 0x40, OTHER, sizeof(OTHER));
+	put_debug_fde(&debug, cie, 0x2000, 0x40, OTHER, sizeof(OTHER));
+	struct unwind_image *image = compile(&eh, &debug);
+	assert_int_equal(unwind_image_find(image, 0x1000)->cfa_offset, 8);
+	assert_int_equal(unwind_image_find(image, 0x2000)->cfa_offset, 80);
+	unwind_image_free(image);
+	image = compile(NULL, &debug);
+	assert_int_equal(unwind_image_find(image, 0x1000)->cfa_offset, 80);
+	unwind_image_free(image);
+}
+
+/* A bad FDE between two good ones: what it described is without rules. */
+static void a_bad_fde_leaves_a_hole(void **state)
+{
+	AUTO_WRITER struct writer w = {.n = 0};
+	size_t cie = put_cie(&w, "zR");
+
+	(void)state;
+	FDE(&w, cie, 0x1000, 0x100, DW_CFA_def_cfa_offset, 16);
+	FDE(&w, cie, 0x1100, 0x100, DW_CFA_def_cfa_offset, 24, DW_CFA_advance_loc | 1, DW_CFA_def_cfa_offset, 48, DW_CFA_restore_state);
+	FDE(&w, cie, 0x1200, 0x100, DW_CFA_def_cfa_offset, 32);
+	struct unwind_image *image = compile(&w, NULL);
+	assert_int_equal(image->fdes, 2);
+	assert_int_equal(image->bad_fdes, 1);
+	assert_int_equal(unwind_image_find(image, 0x10ff)->cfa_offset, 16);
+	assert_int_equal(unwind_image_find(image, 0x1100)->cfa, CFA_NONE);
+	assert_int_equal(unwind_image_find(image, 0x11ff)->cfa, CFA_NONE);
+	assert_int_equal(unwind_image_find(image, 0x1200)->cfa_offset, 32);
+	unwind_image_free(image);
+}
+
+static void an_image_without_cfi_has_no_tables(void **state)
+{
+	(void)state;
+	struct unwind_image *image = compile(NULL, NULL);
+	assert_int_equal(image->n_tables, 0);
+	assert_null(unwind_image_find(image, 0x1000));
+	unwind_image_free(image);
+	unwind_image_free(NULL);
+}
+
+static void a_restorer_without_cfi_is_a_signal_frame(void **state)
+{
+	static const uint8_t TEXT[] = {0x90, 0x90, 0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05, 0x90};
+	struct unwind_image *image = NULL;
+	struct elf_writer elf;
+	struct elf_file file;
+
+	(void)state;
+	elf_writer_init(&elf, true);
+	uint32_t text = elf_writer_section(&elf, ".text", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, 0x1000, TEXT, sizeof(TEXT));
+	elf_writer_segment(&elf, PT_LOAD, PF_R | PF_X, text, 0x1000);
+	int fd = elf_writer_fd(&elf);
+	assert_int_equal(elf_file_open(fd, &file), 0);
+	assert_int_equal(unwind_image_compile(&file, NULL, &image), 0);
+	assert_non_null(unwind_image_find(image, 0x1001));
+	assert_int_equal(unwind_image_find(image, 0x1001)->cfa, CFA_DEREF | CFA_SIGNAL_FRAME);
+	assert_null(unwind_image_find(image, 0x1000 + sizeof(TEXT)));
+	unwind_image_free(image);
+	close(fd);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(tables_find_what_rows_said),
+		cmocka_unit_test(overlaps_go_to_the_later_start),
+		cmocka_unit_test(many_rows_are_linear),
+		cmocka_unit_test(a_function_of_more_rows_than_a_table_holds_is_left_out),
+		cmocka_unit_test(a_table_has_4096_rules_at_most),
+		cmocka_unit_test(functions_far_from_each_other_cost_little),
+		cmocka_unit_test(functions_as_long_as_the_address_space_cost_their_budget),
+		cmocka_unit_test(a_large_image_has_several_tables),
+		cmocka_unit_test(eh_frame_wins_over_debug_frame),
+		cmocka_unit_test(a_bad_fde_leaves_a_hole),
+		cmocka_unit_test(an_image_without_cfi_has_no_tables),
+		cmocka_unit_test(a_restorer_without_cfi_is_a_signal_frame),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
