@@ -144,17 +144,45 @@ test-cfi: $(B)/tests/cfi/oracle ## every row of every ELF file below /usr/bin an
 test-setup: ## the README's commands in a fresh Debian 12
 	$(Q)tests/run setup
 
-.PHONY: unit-programs
-unit-programs: $(UNIT)
-$(B)/tests/unit/%: tests/unit/%.c $(B)/libhearth.a
-	@mkdir -p $(@D)
-	$(call say,TEST,$@)$(CC) $(HEARTH_CPPFLAGS) $(CPPFLAGS) $(HEARTH_CFLAGS) $(CFLAGS) $(LDSAN) -MMD -MP -MF $@.d -o $@ \
-		$< $(wildcard $(addprefix tests/unit/,cfi_writer.c elf_writer.c)) $(B)/libhearth.a $(LDFLAGS) -lcmocka $(HEARTH_LDLIBS) $(LDLIBS)
-
 # libdw is what rows are compared with; nothing but tests links it.
 CFI_TESTS := $(patsubst %,$(B)/tests/cfi/%.o,compare values)
 $(B)/tests/cfi/%: $(B)/tests/cfi/%.o $(CFI_TESTS) $(B)/libhearth.a
 	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ -ldw -lelf $(HEARTH_LDLIBS) $(LDLIBS)
+
+# Files whose CFI compilers wrote, for the unit tests. Without a cross compiler arm64's are missing, and their tests say so.
+FIX       := build/tests/fixtures/cfi
+ARM64_CC  := $(shell command -v aarch64-linux-gnu-gcc)
+FIX_LINK  := -shared -fPIC -nostdlib -Wl,--build-id=none -Wl,-z,lazy
+FIX_DEBUG = -g -fno-asynchronous-unwind-tables -fno-unwind-tables -fno-exceptions $(NO_PLT_CFI)
+FIXTURES  := $(addprefix $(FIX)/,x86_64.so x86_64_fp.so x86_64_no_hdr.so x86_64_debug_frame.so x86_64_zlib.so x86_64_zstd.so \
+	     x86_64_no_cfi.so $(if $(ARM64_CC),arm64.so arm64_omit.so arm64_pac.so arm64_debug_frame.so))
+$(FIXTURES): tests/fixtures/cfi/shapes.c tests/fixtures/cfi/x86_64.S tests/fixtures/cfi/arm64.S Makefile
+	@mkdir -p $(@D)
+	$(call say,FIXTURE,$@)$(FIXTURE_CC) -O2 $(FIX_LINK) $(FIXTURE_FLAGS) -o $@ $(FIXTURE_SRCS)
+$(FIX)/x86_64%: FIXTURE_CC := gcc
+$(FIX)/arm64%: FIXTURE_CC := $(ARM64_CC)
+# The linker writes .eh_frame for .plt, where it can.
+$(FIX)/x86_64%: NO_PLT_CFI := -Wl,--no-ld-generated-unwind-info
+$(FIX)/%.so: FIXTURE_SRCS = tests/fixtures/cfi/shapes.c
+$(FIX)/x86_64.so: FIXTURE_SRCS = tests/fixtures/cfi/shapes.c tests/fixtures/cfi/x86_64.S
+$(FIX)/arm64.so: FIXTURE_SRCS = tests/fixtures/cfi/shapes.c tests/fixtures/cfi/arm64.S
+$(FIX)/x86_64_fp.so: FIXTURE_FLAGS = -O1 -fno-omit-frame-pointer
+$(FIX)/x86_64_no_hdr.so: FIXTURE_FLAGS = -Wl,--no-eh-frame-hdr
+$(FIX)/x86_64_debug_frame.so $(FIX)/arm64_debug_frame.so: FIXTURE_FLAGS = $(FIX_DEBUG)
+$(FIX)/x86_64_zlib.so: FIXTURE_FLAGS = $(FIX_DEBUG) -Wl,--compress-debug-sections=zlib-gabi
+$(FIX)/x86_64_zstd.so: FIXTURE_FLAGS = $(FIX_DEBUG) -Wl,--compress-debug-sections=zstd
+$(FIX)/x86_64_no_cfi.so: FIXTURE_FLAGS = $(FIX_DEBUG) -s
+$(FIX)/arm64_omit.so: FIXTURE_FLAGS = -fomit-frame-pointer
+$(FIX)/arm64_pac.so: FIXTURE_FLAGS = -mbranch-protection=standard
+
+.PHONY: unit-programs
+unit-programs: $(UNIT)
+$(B)/tests/unit/symbolizer_cfi_files_test: $(CFI_TESTS) $(FIXTURES)
+$(B)/tests/unit/symbolizer_cfi_files_test: UNIT_LIBS := $(CFI_TESTS) -ldw -lelf
+$(B)/tests/unit/%: tests/unit/%.c $(B)/libhearth.a
+	@mkdir -p $(@D)
+	$(call say,TEST,$@)$(CC) $(HEARTH_CPPFLAGS) $(CPPFLAGS) $(HEARTH_CFLAGS) $(CFLAGS) $(LDSAN) -MMD -MP -MF $@.d -o $@ \
+		$< $(UNIT_LIBS) $(wildcard $(addprefix tests/unit/,cfi_writer.c elf_writer.c)) $(B)/libhearth.a $(LDFLAGS) -lcmocka $(HEARTH_LDLIBS) $(LDLIBS)
 
 bench: bench-deps ## cost tables beside perf and bpftrace
 	$(Q)$(MAKE) --no-print-directory all $(B)/bench/plain
