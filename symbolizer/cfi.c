@@ -8,31 +8,27 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* What the instructions change. A rule, with offsets that may not fit into one. */
+/* What the instructions change. */
 struct cfi_state {
-	int64_t cfa_offset, fp_offset, ra_offset;
-	int32_t cfa_add;
-	uint8_t cfa; /* enum unwind_cfa; CFA_NONE: not defined yet */
-	uint8_t cfa_register;
-	uint8_t fp, ra; /* AT_... */
+	struct unwind_rule rule; /* cfa is CFA_NONE until it is defined; what a kind or place does not need is 0 */
+	bool by_expression;	 /* the CFA: it has no register and no offset that could be changed, even if the rule does */
 };
 
 struct cfi_cie {
 	uint32_t offset; /* in the section */
 	bool bad;
 	bool has_augmentation_data; /* 'z' */
-	bool is_signal_frame;	    /* 'S' */
+	uint8_t signal_frame;	    /* CFA_SIGNAL_FRAME or 0; 'S' */
 	uint8_t pointer_encoding;   /* DW_EH_PE_*, of FDEs */
 	uint8_t address_bytes;	    /* of a .debug_frame version 4 CIE */
 	uint64_t code_align;
 	int64_t data_align;
-	uint64_t ra_register;
 	struct cfi_state initial;
 };
 
 struct cfi {
 	struct cfi_section section;
-	uint8_t fp_register;
+	uint8_t fp_register, ra_register;
 	struct cfi_cie *cies;
 	size_t n_cies, cies_capacity;
 	struct cfi_fde *fdes;
@@ -53,139 +49,104 @@ struct execution {
 	void *context;
 };
 
-static bool fits(int64_t offset, int64_t min, int64_t max)
+/* A row of so many bytes, or as many as are left of the function: what lies behind its end is, as for libdw, nothing. */
+static inline bool emit(struct execution *x, uint64_t bytes)
 {
-	return offset >= min && offset <= max;
-}
-
-static struct unwind_rule rule_of(const struct execution *x)
-{
-	const struct cfi_state *s = &x->state;
-	struct unwind_rule rule = {.cfa = s->cfa, .cfa_register = s->cfa_register, .cfa_add = s->cfa_add, .fp = s->fp,
-				   .ra = s->ra};
-
-	if (fits(s->cfa_offset, INT32_MIN, INT32_MAX))
-		rule.cfa_offset = (int32_t)s->cfa_offset;
-	else
-		rule.cfa = CFA_UNSUPPORTED;
-	if (!fits(s->fp_offset, INT16_MIN, INT16_MAX))
-		rule.fp = AT_UNKNOWN;
-	else if (rule.fp == AT_CFA || rule.fp & AT_REGISTER_PLUS)
-		rule.fp_offset = (int16_t)s->fp_offset;
-	if (!fits(s->ra_offset, INT16_MIN, INT16_MAX))
-		rule.ra = AT_UNKNOWN;
-	else if (rule.ra == AT_CFA || rule.ra & AT_REGISTER_PLUS)
-		rule.ra_offset = (int16_t)s->ra_offset;
-	if (rule.cfa == CFA_UNSUPPORTED) {
-		rule.cfa_offset = rule.cfa_add = 0;
-		rule.cfa_register = 0;
-	}
-	if (x->cie->is_signal_frame)
-		rule.cfa |= CFA_SIGNAL_FRAME;
-	return rule;
-}
-
-/* The rows up to a new location. */
-static bool advance(struct execution *x, uint64_t units)
-{
-	uint64_t delta;
-
-	if (!x->initial || __builtin_mul_overflow(units, x->cie->code_align, &delta))
-		return false;
-	if (delta > x->end - x->vaddr)
-		delta = x->end - x->vaddr; /* behind the function's end: as libdw, nothing to say */
-	if (!delta)
+	if (bytes > x->end - x->vaddr)
+		bytes = x->end - x->vaddr;
+	if (!bytes)
 		return true;
-	if (x->state.cfa == CFA_NONE)
+	if ((x->state.rule.cfa & CFA_KIND_MASK) == CFA_NONE)
 		return false;
-	struct unwind_rule rule = rule_of(x);
-	x->fn(x->context, x->vaddr, x->vaddr + delta, &rule);
-	x->vaddr += delta;
+	x->fn(x->context, x->vaddr, x->vaddr + bytes, &x->state.rule);
+	x->vaddr += bytes;
 	return true;
 }
 
-/* The column of a register: where it is and its offset; NULL when it has none. */
-static uint8_t *column(struct execution *x, uint64_t reg, int64_t **offset_out)
+static inline bool advance(struct execution *x, uint64_t units)
 {
-	if (reg == x->cfi->fp_register) {
-		*offset_out = &x->state.fp_offset;
-		return &x->state.fp;
-	}
-	if (reg == x->cie->ra_register) {
-		*offset_out = &x->state.ra_offset;
-		return &x->state.ra;
-	}
-	return NULL;
+	uint64_t bytes, vaddr;
+
+	if (!x->initial || __builtin_mul_overflow(units, x->cie->code_align, &bytes) ||
+	    __builtin_add_overflow(x->vaddr, bytes, &vaddr))
+		return false;
+	return emit(x, bytes);
 }
 
+/* Say where a register is. One without a column is nobody's business; an offset that a rule cannot hold makes the place unknown. */
 static void set_column(struct execution *x, uint64_t reg, uint8_t where, int64_t offset)
 {
-	int64_t *at;
-	uint8_t *place = column(x, reg, &at);
-
-	if (!place)
-		return;
-	*place = where;
-	*at = offset;
+	if (offset < INT16_MIN || offset > INT16_MAX) {
+		where = AT_UNKNOWN;
+		offset = 0;
+	}
+	if (reg == x->cfi->fp_register) {
+		x->state.rule.fp = where;
+		x->state.rule.fp_offset = (int16_t)offset;
+	} else if (reg == x->cfi->ra_register) {
+		x->state.rule.ra = where;
+		x->state.rule.ra_offset = (int16_t)offset;
+	}
 }
 
-static bool set_offset(struct execution *x, uint64_t reg, int64_t factored)
+static void set_offset(struct execution *x, uint64_t reg, int64_t factored)
 {
 	int64_t offset;
 
 	if (__builtin_mul_overflow(factored, x->cie->data_align, &offset))
-		return false;
-	set_column(x, reg, AT_CFA, offset);
-	return true;
+		set_column(x, reg, AT_UNKNOWN, 0);
+	else
+		set_column(x, reg, AT_CFA, offset);
 }
 
 static bool restore(struct execution *x, uint64_t reg)
 {
 	if (!x->initial)
 		return false;
-	if (reg == x->cfi->fp_register) {
-		x->state.fp = x->initial->fp;
-		x->state.fp_offset = x->initial->fp_offset;
-	} else if (reg == x->cie->ra_register) {
-		x->state.ra = x->initial->ra;
-		x->state.ra_offset = x->initial->ra_offset;
+	const struct unwind_rule *initial = &x->initial->rule;
+	if (reg == x->cfi->fp_register)
+		set_column(x, reg, initial->fp, initial->fp_offset);
+	else if (reg == x->cfi->ra_register)
+		set_column(x, reg, initial->ra, initial->ra_offset);
+	return true;
+}
+
+static void set_cfa(struct execution *x, enum unwind_cfa kind, uint64_t reg, int64_t offset, int32_t add)
+{
+	struct unwind_rule *rule = &x->state.rule;
+
+	if (kind == CFA_UNSUPPORTED || reg >= 32 || offset < INT32_MIN || offset > INT32_MAX) {
+		kind = CFA_UNSUPPORTED;
+		reg = 0;
+		offset = add = 0;
 	}
-	return true;
+	rule->cfa = (uint8_t)(kind | x->cie->signal_frame);
+	rule->cfa_register = (uint8_t)reg;
+	rule->cfa_offset = (int32_t)offset;
+	rule->cfa_add = add;
 }
 
-static bool define_cfa(struct execution *x, uint64_t reg, int64_t offset)
+static void define_cfa(struct execution *x, uint64_t reg, int64_t offset)
 {
-	x->state.cfa = reg < 32 ? CFA_REGISTER : CFA_UNSUPPORTED;
-	x->state.cfa_register = (uint8_t)(reg & 31);
-	x->state.cfa_offset = offset;
-	x->state.cfa_add = 0;
-	return true;
-}
-
-static bool define_cfa_factored(struct execution *x, uint64_t reg, int64_t factored)
-{
-	int64_t offset;
-
-	return !__builtin_mul_overflow(factored, x->cie->data_align, &offset) && define_cfa(x, reg, offset);
+	x->state.by_expression = false;
+	set_cfa(x, CFA_REGISTER, reg, offset, 0);
 }
 
 /* Only a register-and-offset CFA can have one of the two changed. libgcrypt's assembly does it behind an expression: as for libdw, the
  * CFA is nothing that can be computed then, until it is defined anew, and the rows before stay good. */
-static bool change_cfa_offset(struct execution *x, int64_t offset)
+static void change_cfa(struct execution *x, uint64_t reg, int64_t offset)
 {
-	if (x->state.cfa == CFA_REGISTER)
-		x->state.cfa_offset = offset;
-	else
-		x->state.cfa = CFA_UNSUPPORTED;
-	return true;
+	bool is_changeable = (x->state.rule.cfa & CFA_KIND_MASK) == CFA_REGISTER && !x->state.by_expression;
+
+	set_cfa(x, is_changeable ? CFA_REGISTER : CFA_UNSUPPORTED, reg, offset, 0);
 }
 
-static bool change_cfa_register(struct execution *x, uint64_t reg)
+/* A factored operand of an instruction that defines the CFA. */
+static int64_t factor(const struct execution *x, int64_t operand)
 {
-	if (x->state.cfa == CFA_REGISTER)
-		return define_cfa(x, reg, x->state.cfa_offset);
-	x->state.cfa = CFA_UNSUPPORTED;
-	return true;
+	int64_t offset;
+
+	return __builtin_mul_overflow(operand, x->cie->data_align, &offset) ? INT64_MAX : offset; /* which no rule can hold */
 }
 
 static struct byte_reader read_block(struct byte_reader *r)
@@ -200,7 +161,7 @@ static struct byte_reader read_block(struct byte_reader *r)
 	return block;
 }
 
-static bool define_cfa_expression(struct execution *x, struct byte_reader block)
+static void define_cfa_expression(struct execution *x, struct byte_reader block)
 {
 	static const uint8_t KINDS[] = {
 		[EXPRESSION_OTHER] = CFA_UNSUPPORTED,
@@ -210,14 +171,11 @@ static bool define_cfa_expression(struct execution *x, struct byte_reader block)
 	};
 	struct expression e = expression_classify(block);
 
-	x->state.cfa = KINDS[e.kind];
-	x->state.cfa_register = e.reg;
-	x->state.cfa_offset = e.offset;
-	x->state.cfa_add = e.add;
-	return true;
+	x->state.by_expression = true;
+	set_cfa(x, KINDS[e.kind], e.reg, e.offset, e.add);
 }
 
-static bool set_expression(struct execution *x, uint64_t reg, struct byte_reader block, bool is_value)
+static void set_expression(struct execution *x, uint64_t reg, struct byte_reader block, bool is_value)
 {
 	struct expression e = expression_classify(block);
 
@@ -225,13 +183,6 @@ static bool set_expression(struct execution *x, uint64_t reg, struct byte_reader
 		set_column(x, reg, (uint8_t)(AT_REGISTER_PLUS | e.reg), e.offset);
 	else
 		set_column(x, reg, AT_UNKNOWN, 0);
-	return true;
-}
-
-static bool set_register(struct execution *x, uint64_t reg, uint64_t holder)
-{
-	set_column(x, reg, holder < 32 ? (uint8_t)(IN_REGISTER | holder) : AT_UNKNOWN, 0);
-	return true;
 }
 
 static bool remember(struct execution *x)
@@ -295,11 +246,7 @@ static uint64_t read_encoded(const struct cfi *cfi, struct byte_reader *r, uint8
 		return value;
 	case DW_EH_PE_pcrel:
 		return value + place;
-	case DW_EH_PE_textrel:
-		return value + cfi->section.text_vaddr;
-	case DW_EH_PE_datarel:
-		return value + cfi->section.data_vaddr;
-	default:
+	default: /* relative to text or data: no compiler for these machines */
 		byte_reader_fail(r);
 		return 0;
 	}
@@ -321,11 +268,79 @@ static bool set_location(struct execution *x, struct byte_reader *r)
 	return advance(x, (vaddr - x->vaddr) / x->cie->code_align);
 }
 
-/* The instructions whose operands are not in the opcode. */
-static bool step_extended(struct execution *x, struct byte_reader *r, uint8_t op)
+/* The instructions that define the CFA. */
+static bool step_cfa(struct execution *x, struct byte_reader *r, uint8_t op)
 {
 	uint64_t reg;
 
+	switch (op) {
+	case DW_CFA_def_cfa:
+		reg = byte_reader_uleb(r);
+		define_cfa(x, reg, (int64_t)byte_reader_uleb(r));
+		return true;
+	case DW_CFA_def_cfa_sf:
+		reg = byte_reader_uleb(r);
+		define_cfa(x, reg, factor(x, byte_reader_sleb(r)));
+		return true;
+	case DW_CFA_def_cfa_register:
+		change_cfa(x, byte_reader_uleb(r), x->state.rule.cfa_offset);
+		return true;
+	case DW_CFA_def_cfa_offset:
+		change_cfa(x, x->state.rule.cfa_register, (int64_t)byte_reader_uleb(r));
+		return true;
+	case DW_CFA_def_cfa_offset_sf:
+		change_cfa(x, x->state.rule.cfa_register, factor(x, byte_reader_sleb(r)));
+		return true;
+	case DW_CFA_def_cfa_expression:
+		define_cfa_expression(x, read_block(r));
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The instructions that say where a register is, which they all begin with. */
+static bool step_column(struct execution *x, struct byte_reader *r, uint8_t op)
+{
+	uint64_t reg = byte_reader_uleb(r), holder;
+
+	switch (op) {
+	case DW_CFA_offset_extended:
+		set_offset(x, reg, (int64_t)byte_reader_uleb(r));
+		return true;
+	case DW_CFA_offset_extended_sf:
+		set_offset(x, reg, byte_reader_sleb(r));
+		return true;
+	case DW_CFA_GNU_negative_offset_extended:
+		set_offset(x, reg, -(int64_t)(byte_reader_uleb(r) & INT64_MAX));
+		return true;
+	case DW_CFA_undefined:
+		set_column(x, reg, AT_UNDEFINED, 0);
+		return true;
+	case DW_CFA_same_value:
+		set_column(x, reg, IN_PLACE, 0);
+		return true;
+	case DW_CFA_register:
+		holder = byte_reader_uleb(r);
+		set_column(x, reg, holder < 32 ? (uint8_t)(IN_REGISTER | holder) : AT_UNKNOWN, 0);
+		return true;
+	case DW_CFA_expression:
+	case DW_CFA_val_expression:
+		set_expression(x, reg, read_block(r), op == DW_CFA_val_expression);
+		return true;
+	case DW_CFA_val_offset:
+	case DW_CFA_val_offset_sf:
+		byte_reader_uleb(r); /* of either sign: skipped alike */
+		set_column(x, reg, AT_UNKNOWN, 0);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The instructions whose operands are not in the opcode. */
+static bool step_extended(struct execution *x, struct byte_reader *r, uint8_t op)
+{
 	switch (op) {
 	case DW_CFA_nop:
 		return true;
@@ -337,64 +352,19 @@ static bool step_extended(struct execution *x, struct byte_reader *r, uint8_t op
 		return advance(x, byte_reader_u16(r));
 	case DW_CFA_advance_loc4:
 		return advance(x, byte_reader_u32(r));
-	case DW_CFA_offset_extended:
-		reg = byte_reader_uleb(r);
-		return set_offset(x, reg, (int64_t)byte_reader_uleb(r));
-	case DW_CFA_offset_extended_sf:
-		reg = byte_reader_uleb(r);
-		return set_offset(x, reg, byte_reader_sleb(r));
-	case DW_CFA_GNU_negative_offset_extended:
-		reg = byte_reader_uleb(r);
-		return set_offset(x, reg, -(int64_t)(byte_reader_uleb(r) & INT64_MAX));
-	case DW_CFA_restore_extended:
-		return restore(x, byte_reader_uleb(r));
-	case DW_CFA_undefined:
-		set_column(x, byte_reader_uleb(r), AT_UNDEFINED, 0);
-		return true;
-	case DW_CFA_same_value:
-		set_column(x, byte_reader_uleb(r), IN_PLACE, 0);
-		return true;
-	case DW_CFA_register:
-		reg = byte_reader_uleb(r);
-		return set_register(x, reg, byte_reader_uleb(r));
 	case DW_CFA_remember_state:
 		return remember(x);
 	case DW_CFA_restore_state:
 		return recall(x);
-	case DW_CFA_def_cfa:
-		reg = byte_reader_uleb(r);
-		return define_cfa(x, reg, (int64_t)byte_reader_uleb(r));
-	case DW_CFA_def_cfa_sf:
-		reg = byte_reader_uleb(r);
-		return define_cfa_factored(x, reg, byte_reader_sleb(r));
-	case DW_CFA_def_cfa_register:
-		return change_cfa_register(x, byte_reader_uleb(r));
-	case DW_CFA_def_cfa_offset:
-		return change_cfa_offset(x, (int64_t)byte_reader_uleb(r));
-	case DW_CFA_def_cfa_offset_sf: {
-		int64_t offset;
-		return !__builtin_mul_overflow(byte_reader_sleb(r), x->cie->data_align, &offset) &&
-		       change_cfa_offset(x, offset);
-	}
-	case DW_CFA_def_cfa_expression:
-		return define_cfa_expression(x, read_block(r));
-	case DW_CFA_expression:
-	case DW_CFA_val_expression:
-		reg = byte_reader_uleb(r);
-		return set_expression(x, reg, read_block(r), op == DW_CFA_val_expression);
-	case DW_CFA_val_offset:
-	case DW_CFA_val_offset_sf:
-		reg = byte_reader_uleb(r);
-		byte_reader_uleb(r); /* of either sign: skipped alike */
-		set_column(x, reg, AT_UNKNOWN, 0);
-		return true;
+	case DW_CFA_restore_extended:
+		return restore(x, byte_reader_uleb(r));
 	case DW_CFA_GNU_args_size:
 		byte_reader_uleb(r);
 		return true;
 	case DW_CFA_GNU_window_save: /* DW_CFA_AARCH64_negate_ra_state: the return address is signed */
 		return x->cfi->section.machine == EM_AARCH64;
 	default:
-		return false;
+		return step_cfa(x, r, op) || step_column(x, r, op);
 	}
 }
 
@@ -406,7 +376,8 @@ static bool step(struct execution *x, struct byte_reader *r)
 	case DW_CFA_advance_loc:
 		return advance(x, op & 0x3f);
 	case DW_CFA_offset:
-		return set_offset(x, op & 0x3f, (int64_t)byte_reader_uleb(r));
+		set_offset(x, op & 0x3f, (int64_t)byte_reader_uleb(r));
+		return true;
 	case DW_CFA_restore:
 		return restore(x, op & 0x3f);
 	default:
@@ -414,13 +385,69 @@ static bool step(struct execution *x, struct byte_reader *r)
 	}
 }
 
+/* What nearly all instructions are: those whose operands take a byte each. Returns how many bytes were taken; 0: it is something else, or
+ * not for this function to judge. At least FAST_BYTES are left. */
+#define FAST_BYTES 3
+static size_t step_short(struct execution *x, const uint8_t *at)
+{
+	bool is_short = !(at[1] & 0x80);
+
+	switch (at[0]) {
+	case DW_CFA_nop:
+		return 1;
+	case DW_CFA_restore ... DW_CFA_restore | 0x3f:
+		return restore(x, at[0] & 0x3f) ? 1 : 0;
+	case DW_CFA_advance_loc1:
+		return advance(x, at[1]) ? 2 : 0;
+	case DW_CFA_remember_state:
+		return remember(x) ? 1 : 0;
+	case DW_CFA_restore_state:
+		return recall(x) ? 1 : 0;
+	case DW_CFA_def_cfa_register:
+		if (is_short)
+			change_cfa(x, at[1], x->state.rule.cfa_offset);
+		return is_short ? 2 : 0;
+	case DW_CFA_def_cfa:
+		if (is_short && at[2] < 0x80)
+			define_cfa(x, at[1], at[2]);
+		return is_short && at[2] < 0x80 ? 3 : 0;
+	default:
+		return 0;
+	}
+}
+
+/* The three most frequent ones before the others: a jump by a table is predicted badly. */
+static inline size_t step_fast(struct execution *x, const uint8_t *at)
+{
+	unsigned op = at[0], reg = op & 0x3f;
+	bool is_short = !(at[1] & 0x80);
+
+	if ((op & 0xc0) == DW_CFA_advance_loc)
+		return advance(x, reg) ? 1 : 0;
+	if (op == DW_CFA_def_cfa_offset && is_short && x->state.rule.cfa == CFA_REGISTER && !x->state.by_expression) {
+		x->state.rule.cfa_offset = at[1];
+		return 2;
+	}
+	if ((op & 0xc0) == DW_CFA_offset && is_short) {
+		if (reg == x->cfi->fp_register || reg == x->cfi->ra_register)
+			set_offset(x, reg, at[1]);
+		return 2;
+	}
+	return step_short(x, at);
+}
+
 static bool execute(struct execution *x, const uint8_t *from, const uint8_t *to)
 {
-	struct byte_reader r = {from, to, false};
-
-	while (r.at < r.end)
+	while (from < to) {
+		size_t taken = to - from >= FAST_BYTES ? step_fast(x, from) : 0;
+		from += taken;
+		if (taken)
+			continue;
+		struct byte_reader r = {from, to, false};
 		if (!step(x, &r) || r.failed)
 			return false;
+		from = r.at;
+	}
 	return true;
 }
 
@@ -439,7 +466,7 @@ int cfi_rows(const struct cfi *cfi, const struct cfi_fde *fde, cfi_row_fn fn, vo
 	x.fn = fn;
 	x.context = context;
 	bool good = execute(&x, cfi->section.bytes + fde->instructions, cfi->section.bytes + fde->instructions_end) &&
-		    advance(&x, UINT64_MAX / cie->code_align);
+		    emit(&x, UINT64_MAX);
 	return good ? 0 : -EBADMSG;
 }
 
@@ -491,19 +518,21 @@ static bool read_augmentation(const struct cfi *cfi, struct byte_reader *r, cons
 			break;
 		case 'R':
 			cie->pointer_encoding = byte_reader_u8(&data);
+			if (cie->pointer_encoding & DW_EH_PE_indirect) /* where a function is, the file itself says */
+				return false;
 			break;
 		case 'P': {
 			uint8_t encoding = byte_reader_u8(&data);
 			if (encoding == DW_EH_PE_aligned)
 				return false;
-			read_encoded(cfi, &data, encoding, 0);
+			read_encoded(cfi, &data, encoding & 0x0f, 0);
 			break;
 		}
 		case 'L':
 			byte_reader_u8(&data);
 			break;
 		case 'S':
-			cie->is_signal_frame = true;
+			cie->signal_frame = CFA_SIGNAL_FRAME;
 			break;
 		case 'B': /* arm64: signed return addresses, key B */
 		case 'G': /* arm64: tagged memory */
@@ -535,10 +564,13 @@ static bool read_cie(const struct cfi *cfi, struct byte_reader r, struct cfi_cie
 	}
 	cie->code_align = byte_reader_uleb(&r);
 	cie->data_align = byte_reader_sleb(&r);
-	cie->ra_register = version == 1 ? byte_reader_u8(&r) : byte_reader_uleb(&r);
+	uint64_t ra_register = version == 1 ? byte_reader_u8(&r) : byte_reader_uleb(&r);
+	/* What rules say is about the machine's own return address. */
+	if (ra_register != cfi->ra_register)
+		return false;
 	if (r.failed || !cie->code_align || !read_augmentation(cfi, &r, (const char *)text, cie))
 		return false;
-	struct execution x = {.cfi = cfi, .cie = cie, .state = {.cfa = CFA_NONE, .fp = IN_PLACE, .ra = IN_PLACE}};
+	struct execution x = {.cfi = cfi, .cie = cie, .state = {.rule = {.cfa = CFA_NONE, .fp = IN_PLACE, .ra = IN_PLACE}}};
 	if (!execute(&x, r.at, r.end))
 		return false;
 	cie->initial = x.state;
@@ -655,6 +687,7 @@ int cfi_open(const struct cfi_section *section, struct cfi **cfi_out)
 		return -ENOMEM;
 	cfi->section = *section;
 	cfi->fp_register = section->machine == EM_AARCH64 ? ARM64_FP : X86_64_FP;
+	cfi->ra_register = section->machine == EM_AARCH64 ? ARM64_RA : X86_64_RA;
 	int err = scan(cfi);
 	if (err < 0) {
 		cfi_close(cfi);

@@ -23,9 +23,7 @@ struct cfi_section {
 	uint64_t vaddr; /* of bytes[0] */
 	bool is_eh;	/* .eh_frame, else .debug_frame */
 	uint8_t address_bytes;
-	uint16_t machine;    /* EM_X86_64 or EM_AARCH64 */
-	uint64_t text_vaddr; /* for DW_EH_PE_textrel; 0: unknown */
-	uint64_t data_vaddr; /* for DW_EH_PE_datarel */
+	uint16_t machine; /* EM_X86_64 or EM_AARCH64 */
 };
 
 /* One function's CFI. It covers vaddrs [start, start + bytes). */

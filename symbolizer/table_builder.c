@@ -24,6 +24,7 @@ struct table_builder {
 	bool has_rows; /* committed ones */
 	struct place now, saved;
 	uint64_t end, saved_end; /* of what the rows describe */
+	bool hole_is_code; /* from end on: of a function whose rows were taken back */
 	bool padded; /* the next row is the first of its transaction: it covers the padding before it */
 	int err;
 	uint64_t pages_left; /* of PAGES_BUDGET */
@@ -232,7 +233,7 @@ void table_builder_begin(struct table_builder *b, uint64_t start)
 		b->err = open_table(b, start);
 	b->saved = b->now;
 	b->saved_end = b->end;
-	if (b->err == 0 && start - b->end > PADDING_MAX_BYTES) {
+	if (b->err == 0 && (start - b->end > PADDING_MAX_BYTES || (start > b->end && b->hole_is_code))) {
 		b->err = put_row(b, b->end, &NO_RULE);
 		b->end = start;
 	}
@@ -251,6 +252,7 @@ void table_builder_rollback(struct table_builder *b)
 {
 	b->now = b->saved;
 	b->end = b->saved_end;
+	b->hole_is_code = true;
 }
 
 int table_builder_commit(struct table_builder *b, uint64_t end)
@@ -263,6 +265,7 @@ int table_builder_commit(struct table_builder *b, uint64_t end)
 	if (err == 0 && pages < PAGES_MAX && bytes_of(b) + tail <= UNWIND_TABLE_MAX_BYTES) {
 		b->end = end;
 		b->has_rows = true;
+		b->hole_is_code = false;
 		return 0;
 	}
 	table_builder_rollback(b);

@@ -1,4 +1,5 @@
 #include "tests/cfi/compare.h"
+#include "symbolizer/cfi.h"
 
 #include <dwarf.h>
 #include <gelf.h>
@@ -7,14 +8,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PRINTED_MAX 20 /* of one file */
+#define PRINTED_MAX	  20 /* of one file */
+#define PADDING_MAX_BYTES 15 /* as symbolizer/table_builder.c has it */
 
 const char *const ROW_CLASS_NAMES[ROW_CLASSES] = {
 	"identical",	    "CFA not expressed", "return address not expressed", "frame pointer not expressed", "CFA invalid for both",
-	"FDE bad for both", "overridden",	 "DIFFERENT",
+	"FDE bad for both", "refused by us",	 "refused by libdw",		 "overridden",			"DIFFERENT",
 };
 
-/* A section's FDEs, as libdw sees them. */
+/* What an FDE covers, and who says so. */
+struct range {
+	uint64_t start, end;
+	bool is_theirs, is_ours;
+	bool overlaps; /* with another one, of any reader: whose rows are in force is a matter of taste */
+};
+
+struct ranges {
+	struct range *ranges;
+	size_t n, capacity;
+};
+
+/* A section with CFI. */
 struct section {
 	const unsigned char *ident;
 	Elf_Data *data;
@@ -22,6 +36,7 @@ struct section {
 	bool is_eh;
 	Dwarf_CFI *cfi;
 	Dwarf_CFI *other; /* .eh_frame's, which overrides .debug_frame; NULL: none */
+	struct ranges ranges;
 };
 
 static struct value_registers registers_of(uint16_t machine)
@@ -95,40 +110,126 @@ static enum row_class check_row(const struct comparison *c, Dwarf_Frame *frame, 
 	return class;
 }
 
-/* All rows of the FDE that covers [start, end). Those of an FDE that both refuse are known when all of them are. */
-static void check_range(struct comparison *c, const struct section *s, uint64_t start, uint64_t end)
-{
-	uint64_t missing = 0, other = 0;
-	bool is_bad = false;
+/* Rows of one FDE: what they are is known when all of them are. */
+struct tally {
+	uint64_t rows[ROW_CLASSES];
+	uint64_t missing; /* different ones that we do not have at all */
+	uint64_t first_different; /* pc; 0: none */
+	bool is_bad;	  /* libdw refuses something in it */
+};
 
-	for (uint64_t pc = start; pc < end;) {
+static void count_row(struct comparison *c, const struct section *s, const struct range *range, uint64_t pc, Dwarf_Frame *frame,
+		      uint64_t last, struct tally *tally)
+{
+	enum row_class class = covers(s->other, pc) ? ROW_OVERRIDDEN : check_row(c, frame, pc, last);
+	const struct unwind_rule *rule = unwind_image_find(c->image, pc);
+
+	Dwarf_Addr start, end;
+	bool is_signal;
+	dwarf_frame_info(frame, &start, &end, &is_signal);
+	/* A frame that reaches out of the FDE at hand is of another one, perhaps of one that only libdw reads. */
+	if (class == ROW_DIFFERENT && (range->overlaps || start < range->start || end > range->end))
+		class = ROW_OVERRIDDEN;
+	tally->missing += class == ROW_DIFFERENT && (!rule || rule->cfa == CFA_NONE);
+	tally->rows[class]++;
+	if (class != ROW_DIFFERENT)
+		say_row(c, class, rule, pc);
+	else if (!tally->first_different)
+		tally->first_different = pc;
+}
+
+static void settle(struct comparison *c, const struct range *range, struct tally *tally)
+{
+	bool is_absent = !tally->rows[ROW_IDENTICAL] && c->image->bad_fdes;
+
+	/* Where an FDE with a bad header was, as long as padding, the next function's first rule is taken for padding's. */
+	if (is_absent && range->end - range->start <= PADDING_MAX_BYTES)
+		tally->missing = tally->rows[ROW_DIFFERENT];
+	if (tally->missing && is_absent && tally->missing == tally->rows[ROW_DIFFERENT]) {
+		tally->rows[ROW_DIFFERENT] -= tally->missing;
+		tally->rows[tally->is_bad ? ROW_BAD_FDE : ROW_REFUSED] += tally->missing;
+	} else if (tally->rows[ROW_DIFFERENT]) {
+		say_row(c, ROW_DIFFERENT, unwind_image_find(c->image, tally->first_different), tally->first_different);
+	}
+	if (tally->is_bad)
+		tally->rows[tally->rows[ROW_IDENTICAL] ? ROW_ACCEPTED : ROW_BAD_FDE]++;
+	for (int i = 0; i < ROW_CLASSES; i++)
+		c->rows[i] += tally->rows[i];
+}
+
+static void check_range(struct comparison *c, const struct section *s, const struct range *range)
+{
+	struct tally tally = {.missing = 0};
+	uint64_t rows = 0;
+
+	for (uint64_t pc = range->start; pc < range->end && !tally.is_bad; rows++) {
 		Dwarf_Addr row_start = 0, row_end = 0;
 		Dwarf_Frame *frame = NULL;
 		bool is_signal;
+		if (c->fde_rows_max && rows == c->fde_rows_max)
+			break;
 		if (dwarf_cfi_addrframe(s->cfi, pc, &frame) != 0) {
-			is_bad = true;
+			tally.is_bad = true;
 			break;
 		}
 		dwarf_frame_info(frame, &row_start, &row_end, &is_signal);
-		uint64_t last = (row_end < end && row_end > pc ? row_end : end) - 1;
-		enum row_class class = covers(s->other, pc) ? ROW_OVERRIDDEN : check_row(c, frame, pc, last);
-		const struct unwind_rule *rule = unwind_image_find(c->image, pc);
+		uint64_t last = (row_end < range->end && row_end > pc ? row_end : range->end) - 1;
+		count_row(c, s, range, pc, frame, last, &tally);
 		free(frame);
-		if (class == ROW_DIFFERENT && (!rule || rule->cfa == CFA_NONE))
-			missing++;
-		else
-			other += class != ROW_CFA_INVALID;
-		c->rows[class]++;
-		say_row(c, class, rule, pc);
 		pc = last + 1;
 	}
-	if (!is_bad)
+	settle(c, range, &tally);
+}
+
+static void add_range(struct ranges *r, uint64_t start, uint64_t length, bool is_theirs)
+{
+	if (!start || !length || start + length < start)
 		return;
-	c->rows[ROW_BAD_FDE] += 1;
-	if (!other) {
-		c->rows[ROW_BAD_FDE] += missing;
-		c->rows[ROW_DIFFERENT] -= missing;
+	if (r->n == r->capacity) {
+		r->capacity = 2 * r->capacity + 64;
+		r->ranges = realloc(r->ranges, r->capacity * sizeof(r->ranges[0]));
+		if (!r->ranges)
+			abort();
 	}
+	r->ranges[r->n++] = (struct range){.start = start, .end = start + length, .is_theirs = is_theirs, .is_ours = !is_theirs};
+}
+
+static int by_start(const void *a, const void *b)
+{
+	const struct range *x = a, *y = b;
+
+	if (x->start != y->start)
+		return x->start < y->start ? -1 : 1;
+	if (x->end != y->end)
+		return x->end < y->end ? -1 : 1;
+	return x->is_ours - y->is_ours;
+}
+
+/* Both readers' ranges become one list, and which overlap is noted. */
+static void merge_ranges(struct ranges *r)
+{
+	size_t n = 0;
+	uint64_t end = 0;
+
+	if (r->n)
+		qsort(r->ranges, r->n, sizeof(r->ranges[0]), by_start);
+	for (size_t i = 0; i < r->n; i++) {
+		struct range *at = &r->ranges[i], *last = n ? &r->ranges[n - 1] : NULL;
+		if (last && last->start == at->start && last->end == at->end && !last->is_ours && at->is_ours)
+			last->is_ours = true;
+		else
+			r->ranges[n++] = *at;
+	}
+	r->n = n;
+	for (size_t i = 0; i < n; i++) {
+		struct range *at = &r->ranges[i];
+		at->overlaps = at->start < end || (i + 1 < n && r->ranges[i + 1].start < at->end);
+		end = at->end > end ? at->end : end;
+	}
+	/* A range that began earlier and reaches over several was only compared with its neighbour: look back. */
+	for (size_t i = n; i-- > 1;)
+		if (r->ranges[i].overlaps && r->ranges[i - 1].end > r->ranges[i].start)
+			r->ranges[i - 1].overlaps = true;
 }
 
 static size_t encoded_bytes(uint8_t encoding)
@@ -174,7 +275,22 @@ static uint64_t read_encoded(const uint8_t *at, uint8_t encoding)
 	return value;
 }
 
-static void check_section(struct comparison *c, const struct section *s)
+/* libdw gives an FDE's pointers as they are encoded; of the encodings, those that files have. */
+static void read_range(struct section *s, const Dwarf_FDE *fde)
+{
+	uint8_t encoding = pointer_encoding(s, fde);
+	size_t bytes = encoded_bytes(encoding);
+
+	if (encoding & ~(DW_EH_PE_pcrel | 0x0f) || (encoding & 0x07) == DW_EH_PE_uleb128 || (encoding & 0x07) > 4 ||
+	    (size_t)(fde->end - fde->start) < 2 * bytes)
+		return;
+	uint64_t start = read_encoded(fde->start, encoding);
+	if (encoding & DW_EH_PE_pcrel)
+		start += s->vaddr + (uint64_t)(fde->start - (uint8_t *)s->data->d_buf);
+	add_range(&s->ranges, start, read_encoded(fde->start + bytes, encoding & 0x0f), true);
+}
+
+static void read_their_ranges(struct comparison *c, struct section *s)
 {
 	Dwarf_Off next = 0;
 
@@ -185,19 +301,40 @@ static void check_section(struct comparison *c, const struct section *s)
 			c->lost_sections += result < 0;
 			return;
 		}
-		if (result < 0 || dwarf_cfi_cie_p(&entry))
-			continue;
-		uint8_t encoding = pointer_encoding(s, &entry.fde);
-		const uint8_t *bytes = entry.fde.start;
-		if ((size_t)(entry.fde.end - bytes) < 2 * encoded_bytes(encoding))
-			continue;
-		uint64_t start = read_encoded(bytes, encoding);
-		if ((encoding & 0x70) == DW_EH_PE_pcrel)
-			start += s->vaddr + (uint64_t)(bytes - (uint8_t *)s->data->d_buf);
-		uint64_t length = read_encoded(bytes + encoded_bytes(encoding), encoding & 0x07);
-		if (start && length)
-			check_range(c, s, start, start + length);
+		if (result == 0 && !dwarf_cfi_cie_p(&entry))
+			read_range(s, &entry.fde);
 	}
+}
+
+static void read_our_ranges(const struct comparison *c, struct section *s)
+{
+	struct cfi_section section = {.bytes = s->data->d_buf, .n = s->data->d_size, .vaddr = s->vaddr, .is_eh = s->is_eh,
+				      .address_bytes = s->ident[EI_CLASS] == ELFCLASS64 ? 8 : 4, .machine = c->machine};
+	struct cfi *cfi;
+	size_t n;
+
+	if (cfi_open(&section, &cfi) < 0)
+		return;
+	const struct cfi_fde *fdes = cfi_fdes(cfi, &n);
+	for (size_t i = 0; i < n; i++)
+		add_range(&s->ranges, fdes[i].start, fdes[i].bytes, false);
+	cfi_close(cfi);
+}
+
+static void check_section(struct comparison *c, struct section *s)
+{
+	read_their_ranges(c, s);
+	read_our_ranges(c, s);
+	merge_ranges(&s->ranges);
+	for (size_t i = 0; i < s->ranges.n; i++) {
+		const struct range *range = &s->ranges.ranges[i];
+		const struct unwind_rule *rule = unwind_image_find(c->image, range->start);
+		if (range->is_theirs)
+			check_range(c, s, range);
+		else if (rule && rule->cfa != CFA_NONE && !covers(s->cfi, range->start))
+			c->rows[ROW_ACCEPTED]++;
+	}
+	free(s->ranges.ranges);
 }
 
 /* The bytes of a section, decompressed; NULL: there is none. */

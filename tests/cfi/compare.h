@@ -17,7 +17,9 @@ enum row_class {
 	ROW_FP_NOT_EXPRESSED,  /* the walk goes on, unless it needs the frame pointer */
 	ROW_CFA_INVALID,       /* for both: def_cfa_register or _offset behind an expression */
 	ROW_BAD_FDE,	       /* for both: we leave out the FDE, libdw gives the rows before what it cannot run */
-	ROW_OVERRIDDEN,	       /* of .debug_frame where .eh_frame speaks, or of an FDE inside which another one starts */
+	ROW_REFUSED,	       /* of an FDE that libdw takes and we count as bad */
+	ROW_ACCEPTED,	       /* of an FDE that libdw refuses */
+	ROW_OVERRIDDEN,	       /* of .debug_frame where .eh_frame speaks, or of FDEs that overlap */
 	ROW_DIFFERENT,
 	ROW_CLASSES,
 };
@@ -28,6 +30,7 @@ struct comparison {
 	const char *name; /* for messages */
 	const struct unwind_image *image;
 	uint16_t machine;
+	uint64_t fde_rows_max; /* no more of one FDE: libdw is quadratic. 0: no limit */
 	bool verbose; /* a line for each row that is not identical, not for the different ones alone */
 	uint64_t rows[ROW_CLASSES];
 	uint64_t lost_sections; /* that libdw cannot follow to their end */

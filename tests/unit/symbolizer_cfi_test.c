@@ -170,6 +170,7 @@ static void cfas_are_what_instructions_say(void **state)
 		{{DW_CFA_def_cfa_expression, 0}, 2, CFA_UNSUPPORTED, 0, 0},
 		{{DW_CFA_def_cfa_expression, 2, DW_OP_breg6, 0x70}, 4, CFA_REGISTER, 6, -16},
 		{{DW_CFA_def_cfa_expression, 3, DW_OP_breg6, 0x70, DW_OP_deref}, 5, CFA_DEREF, 6, -16},
+		{{DW_CFA_def_cfa_expression, 2, DW_OP_breg6, 8, DW_CFA_def_cfa_offset, 8}, 6, CFA_UNSUPPORTED, 0, 0},
 		{{DW_CFA_remember_state, DW_CFA_def_cfa, 6, 80, DW_CFA_restore_state}, 5, CFA_REGISTER, 7, 8},
 	};
 	struct rows rows;
@@ -252,6 +253,41 @@ static void huge_registers_and_remembered_states_cost_nothing(void **state)
 		struct cfi *cfi = open_cfi(&w, EM_X86_64);
 		const struct cfi_fde *fdes = cfi_fdes(cfi, &n);
 		assert_int_equal(rows_of_fde(cfi, fdes, &rows), depth > CFI_REMEMBER_MAX ? -EBADMSG : 0);
+		cfi_close(cfi);
+	}
+}
+
+/* What the last one would be is below its own function. */
+static void locations_do_not_wrap(void **state)
+{
+	AUTO_WRITER struct writer w = {.n = 0};
+	struct rows rows;
+
+	(void)state;
+	FDE(&w, put_cie(&w, "zR"), (uint64_t)-0x100000, 0x80000, DW_CFA_advance_loc4, 0, 0, 0, 0x10, DW_CFA_def_cfa_offset, 16);
+	assert_int_equal(rows_of(&w, &rows), -EBADMSG);
+}
+
+/* Pointers to pointers, pointers from a base that is not known, and columns that are not the machine's return address. */
+static void foreign_cies_are_refused(void **state)
+{
+	static const struct {
+		size_t at; /* in the CIE: 8 version, 9 "zR", 12 alignments, 14 return address, 16 encoding */
+		uint8_t byte;
+	} CASES[] = {{14, 17}, {16, DW_EH_PE_indirect | DW_EH_PE_pcrel | DW_EH_PE_sdata4}, {16, DW_EH_PE_datarel | DW_EH_PE_sdata4}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+		AUTO_WRITER struct writer w = {.n = 0};
+		struct cfi_stats stats;
+		size_t n;
+		FDE(&w, put_cie(&w, "zR"), 0x1000, 0x40, DW_CFA_nop);
+		w.bytes[CASES[i].at] = CASES[i].byte;
+		struct cfi *cfi = open_cfi(&w, EM_X86_64);
+		cfi_fdes(cfi, &n);
+		assert_int_equal(n, 0);
+		cfi_stats(cfi, &stats);
+		assert_int_equal(stats.bad_fdes, 1);
 		cfi_close(cfi);
 	}
 }
@@ -423,6 +459,8 @@ int main(void)
 		cmocka_unit_test(signal_frames_are_marked),
 		cmocka_unit_test(augmentations_are_read_or_skipped),
 		cmocka_unit_test(huge_registers_and_remembered_states_cost_nothing),
+		cmocka_unit_test(locations_do_not_wrap),
+		cmocka_unit_test(foreign_cies_are_refused),
 		cmocka_unit_test(a_bad_cie_costs_its_fdes_only),
 		cmocka_unit_test(lengths_that_leave_the_section_end_it),
 		cmocka_unit_test(damage_is_survived),

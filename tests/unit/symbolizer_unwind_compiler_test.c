@@ -209,6 +209,24 @@ static void a_bad_fde_leaves_a_hole(void **state)
 	unwind_image_free(image);
 }
 
+/* Fifteen bytes are as long as padding, but no padding. */
+static void a_short_bad_fde_leaves_a_hole_too(void **state)
+{
+	AUTO_WRITER struct writer w = {.n = 0};
+	size_t cie = put_cie(&w, "zR");
+
+	(void)state;
+	FDE(&w, cie, 0x1000, 0x101, DW_CFA_def_cfa_offset, 16);
+	FDE(&w, cie, 0x1101, 15, DW_CFA_restore_state);
+	FDE(&w, cie, 0x1110, 0x100, DW_CFA_def_cfa_offset, 32);
+	struct unwind_image *image = compile(&w, NULL);
+	assert_int_equal(unwind_image_find(image, 0x1100)->cfa_offset, 16);
+	assert_int_equal(unwind_image_find(image, 0x1101)->cfa, CFA_NONE);
+	assert_int_equal(unwind_image_find(image, 0x110f)->cfa, CFA_NONE);
+	assert_int_equal(unwind_image_find(image, 0x1110)->cfa_offset, 32);
+	unwind_image_free(image);
+}
+
 static void an_image_without_cfi_has_no_tables(void **state)
 {
 	(void)state;
@@ -253,6 +271,7 @@ int main(void)
 		cmocka_unit_test(a_large_image_has_several_tables),
 		cmocka_unit_test(eh_frame_wins_over_debug_frame),
 		cmocka_unit_test(a_bad_fde_leaves_a_hole),
+		cmocka_unit_test(a_short_bad_fde_leaves_a_hole_too),
 		cmocka_unit_test(an_image_without_cfi_has_no_tables),
 		cmocka_unit_test(a_restorer_without_cfi_is_a_signal_frame),
 	};
