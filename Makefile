@@ -43,8 +43,8 @@ UNIT     := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(sort $(wildcard tests/
 GENERATED := $(B)/bpf/sample.skel.h $(B)/pprof/profile.pb-c.h $(B)/pprof/flame_assets.h
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps test-deps bench-deps run test test-unit test-asan test-valgrind test-system test-kernels test-setup test-cfi \
-	bench install uninstall clean
+.PHONY: all help deps test-deps bench-deps run test test-unit test-asan test-valgrind test-system test-kernels test-setup \
+	test-cfi fuzz-cfi bench install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -96,7 +96,7 @@ compile_commands.json: $(SRCS) Makefile ## for editors and clang tools
 	$(call say,JSON,$@)(echo '['; first=; for file in $(SRCS); do echo "$$first{\"directory\":\"$(CURDIR)\",\"file\":\"$$file\"," \
 		"\"command\":\"$(CC) $(subst ",\\\",$(HEARTH_CPPFLAGS) $(HEARTH_CFLAGS)) -c $$file\"}"; first=,; done; echo ']') >$@
 
--include $(patsubst %.o,%.d,$(LIB_OBJS) $(B)/agent/main.o) $(addsuffix .d,$(UNIT)) $(wildcard $(B)/bpf/*.d $(B)/tests/cfi/*.d)
+-include $(patsubst %.o,%.d,$(LIB_OBJS) $(B)/agent/main.o) $(addsuffix .d,$(UNIT)) $(wildcard $(B)/bpf/*.d $(B)/tests/cfi/*.d $(B)/tests/fuzz/*.d)
 
 # --- install -----------------------------------------------------------------------------------------------
 
@@ -177,12 +177,35 @@ $(FIX)/arm64_pac.so: FIXTURE_FLAGS = -mbranch-protection=standard
 
 .PHONY: unit-programs
 unit-programs: $(UNIT)
-$(B)/tests/unit/symbolizer_cfi_files_test: $(CFI_TESTS) $(FIXTURES)
-$(B)/tests/unit/symbolizer_cfi_files_test: UNIT_LIBS := $(CFI_TESTS) -ldw -lelf
+$(B)/tests/unit/symbolizer_cfi_files_test: $(CFI_TESTS) $(B)/tests/cfi/exercise.o $(FIXTURES)
+$(B)/tests/unit/symbolizer_cfi_files_test: UNIT_LIBS := $(CFI_TESTS) $(B)/tests/cfi/exercise.o -ldw -lelf
 $(B)/tests/unit/%: tests/unit/%.c $(B)/libhearth.a
 	@mkdir -p $(@D)
 	$(call say,TEST,$@)$(CC) $(HEARTH_CPPFLAGS) $(CPPFLAGS) $(HEARTH_CFLAGS) $(CFLAGS) $(LDSAN) -MMD -MP -MF $@.d -o $@ \
 		$< $(UNIT_LIBS) $(wildcard $(addprefix tests/unit/,cfi_writer.c elf_writer.c)) $(B)/libhearth.a $(LDFLAGS) -lcmocka $(HEARTH_LDLIBS) $(LDLIBS)
+
+# libFuzzer where clang has it (packaging/deps fuzz), else mutants by a seed, with gcc; sanitizers in both.
+FUZZ_SECONDS ?= 60
+FUZZ_SEED    ?= 1
+FUZZ_SRCS    := tests/cfi/exercise.c tests/unit/elf_writer.c $(patsubst %,symbolizer/%.c,cfi cfi_expression elf_file \
+		section_reader table_builder unwind_compiler)
+FUZZ_CFLAGS  := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all $(HEARTH_CPPFLAGS)
+LIBFUZZER    := -fsanitize=fuzzer,address,undefined
+fuzz-cfi: $(FIXTURES) $(B)/fuzz/cfi_differential ## damaged CFI: no crash, no hang, no row that libdw has otherwise; FUZZ_SECONDS each
+	$(Q)rm -rf $(B)/fuzz/seeds && mkdir -p $(B)/fuzz/corpus && tests/fuzz/cfi_seeds $(B)/fuzz/seeds
+	$(Q)if $(CLANG) $(FUZZ_CFLAGS) $(LIBFUZZER) -o $(B)/fuzz/cfi tests/fuzz/cfi.c $(FUZZ_SRCS) -lz -lzstd 2>/dev/null; then \
+		nice $(B)/fuzz/cfi -max_total_time=$(FUZZ_SECONDS) -seed=$(FUZZ_SEED) -timeout=10 -rss_limit_mb=512 -max_len=8192 \
+			-verbosity=0 -print_final_stats=1 -artifact_prefix=$(B)/fuzz/ $(B)/fuzz/corpus $(B)/fuzz/seeds; \
+	else \
+		$(CC) $(FUZZ_CFLAGS) -DFUZZ_MAIN -fsanitize=address,undefined -o $(B)/fuzz/cfi tests/fuzz/cfi.c tests/fuzz/corpus.c \
+			$(FUZZ_SRCS) -lz -lzstd && \
+		nice $(B)/fuzz/cfi $(B)/fuzz/seeds -max_total_time=$(FUZZ_SECONDS) -seed=$(FUZZ_SEED); \
+	fi
+	$(Q)nice $(B)/fuzz/cfi_differential $(B)/fuzz/seeds -max_total_time=$(FUZZ_SECONDS) -seed=$(FUZZ_SEED)
+$(B)/fuzz/cfi_differential: $(patsubst %,$(B)/tests/%.o,fuzz/cfi_differential fuzz/corpus cfi/exercise cfi/compare cfi/values \
+		unit/elf_writer) $(B)/libhearth.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ -ldw -lelf $(HEARTH_LDLIBS) $(LDLIBS)
 
 bench: bench-deps ## cost tables beside perf and bpftrace
 	$(Q)$(MAKE) --no-print-directory all $(B)/bench/plain

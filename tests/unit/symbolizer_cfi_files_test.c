@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "tests/cfi/compare.h"
+#include "tests/cfi/exercise.h"
 #include "tests/unit/cmocka_prelude.h"
 #include "tests/unit/elf_writer.h"
 
@@ -83,19 +84,18 @@ static uint64_t label(const struct fixture *f, const char *name)
 	return 0;
 }
 
-static uint64_t section_vaddr(const struct fixture *f, const char *name)
+static GElf_Shdr section_header(const struct fixture *f, const char *name)
 {
 	Elf_Scn *scn = NULL;
 	size_t names;
 
 	assert_int_equal(elf_getshdrstrndx(f->elf, &names), 0);
-	while ((scn = elf_nextscn(f->elf, scn))) {
-		GElf_Shdr header;
+	GElf_Shdr header = {.sh_size = 0};
+	while ((scn = elf_nextscn(f->elf, scn)))
 		if (gelf_getshdr(scn, &header) && strcmp(elf_strptr(f->elf, names, header.sh_name), name) == 0)
-			return header.sh_addr;
-	}
+			return header;
 	fail_msg("no section %s", name);
-	return 0;
+	return header;
 }
 
 /* What a rule is expected to be at a label. */
@@ -171,7 +171,7 @@ static void plt_entries_have_their_rule(void **state)
 {
 	(void)state;
 	AUTO_FIXTURE struct fixture f = fixture_open("x86_64.so");
-	uint64_t plt = section_vaddr(&f, ".plt");
+	uint64_t plt = section_header(&f, ".plt").sh_addr;
 	/* The first entry: pushes the link map, jumps; the second: jumps, pushes its index at byte 6, jumps. */
 	assert_int_equal(unwind_image_find(f.image, plt)->cfa_offset, 16);
 	assert_int_equal(unwind_image_find(f.image, plt + 6)->cfa_offset, 24);
@@ -313,6 +313,28 @@ static void section_headers_are_not_needed(void **state)
 	free(bytes);
 }
 
+/* A short `make fuzz-cfi`. */
+static void mutants_are_survived(void **state)
+{
+	static const char *const NAMES[] = {"x86_64.so", "x86_64_fp.so", "arm64_pac.so", "arm64_debug_frame.so"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
+		AUTO_FIXTURE struct fixture f = fixture_open(NAMES[i]);
+		struct dice dice = {i};
+		bool is_eh = i != 3;
+		GElf_Shdr header = section_header(&f, is_eh ? ".eh_frame" : ".debug_frame");
+		uint8_t bytes[4096], mutant[8192];
+		assert_true(header.sh_size <= sizeof(bytes));
+		assert_int_equal(elf_file_read(&f.file, header.sh_offset, bytes, header.sh_size), 0);
+		for (int run = 0; run < 1500; run++) {
+			memcpy(mutant, bytes, header.sh_size);
+			size_t n = mutate(&dice, mutant, header.sh_size, sizeof(mutant));
+			exercise_section(mutant, n, is_eh, f.file.machine);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -325,6 +347,7 @@ int main(void)
 		cmocka_unit_test(compressed_sections_give_the_same_table),
 		cmocka_unit_test(a_separate_debug_file_is_read),
 		cmocka_unit_test(section_headers_are_not_needed),
+		cmocka_unit_test(mutants_are_survived),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
