@@ -44,7 +44,7 @@ GENERATED := $(B)/bpf/sample.skel.h $(B)/pprof/profile.pb-c.h $(B)/pprof/flame_a
 
 .DEFAULT_GOAL := all
 .PHONY: all help deps test-deps bench-deps run test test-unit test-asan test-valgrind test-system test-kernels test-setup \
-	test-cfi fuzz-cfi bench bench-cfi install uninstall clean
+	test-cfi fuzz-cfi bench bench-cfi bench-accuracy install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -218,6 +218,11 @@ bench-cfi: $(B)/bench/cfi ## rows a second, tables' time and size, beside libdw 
 	$(Q)$(B)/bench/cfi $(BENCH_CFI)
 $(B)/bench/cfi: $(B)/bench/cfi.o $(B)/libhearth.a
 	$(call say,LINK,$@)$(CC) $(LDFLAGS) -o $@ $^ -ldw -lelf $(HEARTH_LDLIBS) $(LDLIBS)
+
+bench-accuracy: bench-deps ## how many sampled stacks are right, beside perf's
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)python3 bench/accuracy.d/classify_test.py
+	$(Q)bench/accuracy
 
 $(B)/bench/%.bpf.o: bench/%.bpf.c
 	@mkdir -p $(@D)
