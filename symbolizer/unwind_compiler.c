@@ -43,7 +43,9 @@ struct compiler {
 	struct table_builder *builder;
 	struct unwind_image *image;
 	uint64_t clip_end; /* rows of the FDE at hand end here */
+	uint64_t next_start; /* of the FDE behind it; UINT64_MAX: none */
 	uint64_t fde_rows;
+	bool is_signal_frame; /* the last row's */
 };
 
 static int add_source(struct compiler *c, const struct elf_file *elf, const struct cfi_section *section, uint8_t *bytes)
@@ -256,6 +258,7 @@ static void take_row(void *context, uint64_t start, uint64_t end, const struct u
 
 	(void)end;
 	c->fde_rows++;
+	c->is_signal_frame = rule->cfa & CFA_SIGNAL_FRAME;
 	if (start < c->clip_end)
 		table_builder_row(c->builder, start, rule);
 }
@@ -265,6 +268,7 @@ static int compile_rows(struct compiler *c, const struct span *span)
 	c->fde_rows = 0;
 	table_builder_begin(c->builder, span->start);
 	if (span->source == SOURCES_MAX) {
+		c->is_signal_frame = span->fde == OWN_TRAMPOLINE;
 		table_builder_row(c->builder, span->start, span->fde == OWN_ENTRY ? &ENTRY_RULE : &TRAMPOLINE_RULE);
 	} else {
 		struct source *source = &c->sources[span->source];
@@ -274,7 +278,9 @@ static int compile_rows(struct compiler *c, const struct span *span)
 			return err;
 		}
 	}
-	return table_builder_commit(c->builder, c->clip_end);
+	/* A signal frame's code ends with a system call, in which its pc is the one behind. */
+	bool ends_in_call = c->is_signal_frame && c->clip_end < c->next_start;
+	return table_builder_commit(c->builder, c->clip_end + ends_in_call);
 }
 
 static int compile_span(struct compiler *c, const struct span *span)
@@ -306,8 +312,9 @@ static int compile(struct compiler *c)
 		/* Nothing overrides a trampoline. */
 		while (span->source == SOURCES_MAX && span->fde == OWN_TRAMPOLINE && next < c->n_spans && c->spans[next].start < span->end)
 			next++;
-		if (next < c->n_spans && c->spans[next].start < c->clip_end)
-			c->clip_end = c->spans[next].start;
+		c->next_start = next < c->n_spans ? c->spans[next].start : UINT64_MAX;
+		if (c->next_start < c->clip_end)
+			c->clip_end = c->next_start;
 		err = compile_span(c, span);
 	}
 	return err < 0 ? err : table_builder_finish(c->builder, c->image);

@@ -253,9 +253,30 @@ static void a_restorer_without_cfi_is_a_signal_frame(void **state)
 	assert_int_equal(unwind_image_compile(&file, NULL, &image), 0);
 	assert_non_null(unwind_image_find(image, 0x1001));
 	assert_int_equal(unwind_image_find(image, 0x1001)->cfa, CFA_DEREF | CFA_SIGNAL_FRAME);
+	assert_int_equal(unwind_image_find(image, 0x100b)->cfa, CFA_DEREF | CFA_SIGNAL_FRAME); /* in the system call */
 	assert_null(unwind_image_find(image, 0x1000 + sizeof(TEXT)));
 	unwind_image_free(image);
 	close(fd);
+}
+
+/* Samples in rt_sigreturn have the pc behind the restorer's last instruction. */
+static void a_signal_frame_holds_one_byte_behind_its_end(void **state)
+{
+	struct writer w = {.n = 0};
+	size_t plain = put_cie(&w, "zR"), signal = put_cie(&w, "zRS");
+
+	(void)state;
+	FDE(&w, signal, 0x1000, 9, DW_CFA_nop);
+	FDE(&w, plain, 0x1010, 0x10, DW_CFA_nop);
+	FDE(&w, signal, 0x1020, 9, DW_CFA_nop);
+	FDE(&w, plain, 0x1029, 7, DW_CFA_nop);
+	struct unwind_image *image = compile(&w);
+	assert_int_equal(unwind_image_find(image, 0x1009)->cfa, CFA_REGISTER | CFA_SIGNAL_FRAME);
+	assert_int_equal(unwind_image_find(image, 0x100a)->cfa, CFA_REGISTER);
+	assert_int_equal(unwind_image_find(image, 0x101f)->cfa, CFA_REGISTER);
+	assert_int_equal(unwind_image_find(image, 0x1028)->cfa, CFA_REGISTER | CFA_SIGNAL_FRAME);
+	assert_int_equal(unwind_image_find(image, 0x1029)->cfa, CFA_REGISTER);
+	unwind_image_free(image);
 }
 
 int main(void)
@@ -274,6 +295,7 @@ int main(void)
 		cmocka_unit_test(a_short_bad_fde_leaves_a_hole_too),
 		cmocka_unit_test(an_image_without_cfi_has_no_tables),
 		cmocka_unit_test(a_restorer_without_cfi_is_a_signal_frame),
+		cmocka_unit_test(a_signal_frame_holds_one_byte_behind_its_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
