@@ -22,6 +22,7 @@ struct source {
 	struct cfi *cfi;
 	const struct cfi_fde *fdes;
 	size_t n_fdes;
+	bool is_eh;
 };
 
 /* An FDE's place in the order of addresses. */
@@ -62,6 +63,7 @@ static int add_source(struct compiler *c, const struct elf_file *elf, const stru
 		return err;
 	}
 	source->bytes = bytes;
+	source->is_eh = section->is_eh;
 	source->fdes = cfi_fdes(source->cfi, &source->n_fdes);
 	c->n_sources++;
 	return 0;
@@ -340,7 +342,7 @@ int unwind_image_compile(const struct elf_file *elf, const struct elf_file *debu
 	int err = c.image ? table_builder_create(&c.builder) : -ENOMEM;
 	if (err == 0)
 		err = add_sections(&c, elf, false);
-	bool has_eh = c.n_sources && c.sources[0].n_fdes;
+	bool has_eh = c.n_sources && c.sources[0].is_eh && c.sources[0].n_fdes; /* else Go's: .debug_frame alone, which calls it a function */
 	if (err == 0 && debug && debug->machine == elf->machine)
 		err = add_sections(&c, debug, true);
 	if (err == 0)

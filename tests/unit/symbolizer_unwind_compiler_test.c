@@ -279,6 +279,33 @@ static void a_signal_frame_holds_one_byte_behind_its_end(void **state)
 	unwind_image_free(image);
 }
 
+/* Go's .debug_frame has an FDE for the restorer, as if it had been called. */
+static void a_restorer_in_debug_frame_is_a_signal_frame(void **state)
+{
+	static const uint8_t TEXT[] = {0x90, 0x90, 0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05, 0x90};
+	static const uint8_t FRAME[] = {
+		20, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 3, 0, 1, 0x78, 16, DW_CFA_def_cfa, 7, 8, DW_CFA_offset | 16, 1, 0, 0, 0, 0, 0, 0,
+		20, 0, 0, 0, 0, 0, 0, 0, 2, 0x10, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0,
+	};
+	struct unwind_image *image = NULL;
+	struct elf_writer elf;
+	struct elf_file file;
+
+	(void)state;
+	elf_writer_init(&elf, true);
+	uint32_t text = elf_writer_section(&elf, ".text", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, 0x1000, TEXT, sizeof(TEXT));
+	elf_writer_section(&elf, ".debug_frame", SHT_PROGBITS, 0, 0, FRAME, sizeof(FRAME));
+	elf_writer_segment(&elf, PT_LOAD, PF_R | PF_X, text, 0x1000);
+	int fd = elf_writer_fd(&elf);
+	elf_writer_deinit(&elf);
+	assert_int_equal(elf_file_open(fd, &file), 0);
+	assert_int_equal(unwind_image_compile(&file, NULL, &image), 0);
+	assert_non_null(unwind_image_find(image, 0x1002));
+	assert_int_equal(unwind_image_find(image, 0x1002)->cfa, CFA_DEREF | CFA_SIGNAL_FRAME);
+	unwind_image_free(image);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -295,6 +322,7 @@ int main(void)
 		cmocka_unit_test(a_short_bad_fde_leaves_a_hole_too),
 		cmocka_unit_test(an_image_without_cfi_has_no_tables),
 		cmocka_unit_test(a_restorer_without_cfi_is_a_signal_frame),
+		cmocka_unit_test(a_restorer_in_debug_frame_is_a_signal_frame),
 		cmocka_unit_test(a_signal_frame_holds_one_byte_behind_its_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
