@@ -352,6 +352,10 @@ UNWIND_INLINE bool unwind_step_rule(struct unwind_view *view, struct unwind_walk
 	hint = cfa - 8;
 	if (rule.fp == AT_CFA && rule.fp_offset < 0)
 		hint = cfa + (__u64)(__s64)rule.fp_offset;
+	/* gcc saves the frame pointer of a realigned frame where the new one points to, and does not say when it was popped: then what
+	 * the frame pointer points to is not in this frame. */
+	if (rule.fp == (AT_REGISTER_PLUS | UNWIND_FP) && w->fp + (__u64)(__s64)rule.fp_offset - w->sp >= cfa - w->sp)
+		rule.fp = IN_PLACE;
 	w->end = END_UNSUPPORTED_RULE;
 	if (rule.fp != IN_PLACE && rule.fp != AT_UNDEFINED &&
 	    !unwind_column(view, w, cfa, rule.fp, rule.fp_offset, hint, &fp)) {
