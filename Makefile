@@ -207,6 +207,14 @@ $(B)/fuzz/cfi_differential: $(patsubst %,$(B)/tests/%.o,fuzz/cfi_differential fu
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ -ldw -lelf $(HEARTH_LDLIBS) $(LDLIBS)
 
+# Single-steps programs and compares the walk at every instruction; x86-64 only.
+.PHONY: stepping
+stepping: $(B)/tests/stepping/step
+STEPPING := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard tests/stepping/*.c)))
+$(B)/tests/stepping/step: $(STEPPING) $(B)/libhearth.a
+	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
+-include $(STEPPING:.o=.d)
+
 bench: bench-deps ## cost tables beside perf and bpftrace
 	$(Q)$(MAKE) --no-print-directory all $(B)/bench/plain
 	$(Q)bench/run
