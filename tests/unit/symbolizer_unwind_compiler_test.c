@@ -262,7 +262,7 @@ static void a_restorer_without_cfi_is_a_signal_frame(void **state)
 /* Samples in rt_sigreturn have the pc behind the restorer's last instruction. */
 static void a_signal_frame_holds_one_byte_behind_its_end(void **state)
 {
-	struct writer w = {.n = 0};
+	AUTO_WRITER struct writer w = {.n = 0};
 	size_t plain = put_cie(&w, "zR"), signal = put_cie(&w, "zRS");
 
 	(void)state;
@@ -270,7 +270,7 @@ static void a_signal_frame_holds_one_byte_behind_its_end(void **state)
 	FDE(&w, plain, 0x1010, 0x10, DW_CFA_nop);
 	FDE(&w, signal, 0x1020, 9, DW_CFA_nop);
 	FDE(&w, plain, 0x1029, 7, DW_CFA_nop);
-	struct unwind_image *image = compile(&w);
+	struct unwind_image *image = compile(&w, NULL);
 	assert_int_equal(unwind_image_find(image, 0x1009)->cfa, CFA_REGISTER | CFA_SIGNAL_FRAME);
 	assert_int_equal(unwind_image_find(image, 0x100a)->cfa, CFA_REGISTER);
 	assert_int_equal(unwind_image_find(image, 0x101f)->cfa, CFA_REGISTER);
