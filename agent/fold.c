@@ -166,14 +166,11 @@ static int push_user(struct fold *f, struct folded *stack, const struct mapping 
 	return push(f, FRAME_OFFSET, mapping->image, offset);
 }
 
-static int push_user_stack(struct fold *f, struct folded *stack, const struct process *process, const uint64_t *pcs,
-			   size_t n)
+static int push_user_stack(struct fold *f, struct folded *stack, struct mapset *mappings, const uint64_t *pcs, size_t n)
 {
-	if (!process)
-		return 0;
 	for (size_t i = 0; i < n; i++) {
 		uint64_t pc = i ? pcs[i] - 1 : pcs[i];
-		const struct mapping *mapping = mapset_find(process->mappings, pc);
+		const struct mapping *mapping = mapset_find(mappings, pc);
 		if (!mapping && i) {
 			stack->lost_way = true;
 			return 0;
@@ -237,11 +234,9 @@ static bool is_inside_exec(const struct process *process, const struct arena_ent
 }
 
 /* Replace what the kernel program found of a user stack by what user space found, where that is more. */
-static const uint64_t *user_frames(const struct fold *f, struct folded *stack, const struct arena_entry *entry,
+static const uint64_t *user_frames(struct folded *stack, const struct deferred_stack *deferred, const struct arena_entry *entry,
 				   const uint64_t *frames, size_t *n_out)
 {
-	const struct deferred_stack *deferred = entry->deferred ? unwinder_find(f->unwinder, entry->deferred) : NULL;
-
 	*n_out = entry->n_user;
 	if (!deferred)
 		return frames + entry->n_kernel;
@@ -266,13 +261,18 @@ static int fold_new(struct fold *f, struct folded *stack, const struct process *
 		err = push(f, FRAME_KERNEL, FRAME_NO_IMAGE, i ? frames[i] - 1 : frames[i]);
 	if (err < 0)
 		return err;
-	const uint64_t *user = user_frames(f, stack, entry, frames, &n_user);
+	struct unwinder_walk walk;
+	unwinder_find(f->unwinder, entry->walk, &walk);
+	const uint64_t *user = user_frames(stack, walk.deferred, entry, frames, &n_user);
 	if (is_inside_exec(process, entry, frames)) {
 		stack->end = END_NO_USER;
 		return 0;
 	}
 	err = reserve(f, entry->n_kernel + n_user);
-	return err < 0 ? err : push_user_stack(f, stack, process, user, n_user);
+	if (err < 0 || !process)
+		return err;
+	/* What it was walked by, not what is there now: another library may be where its code was. */
+	return push_user_stack(f, stack, walk.mappings ? walk.mappings : process->mappings, user, n_user);
 }
 
 int fold_add(void *fold, const struct arena_entry *entry, const uint64_t *frames)

@@ -350,6 +350,8 @@ int sampler_start(struct sampler *s, struct why *why)
 		err = attach(s->skel->progs.forget_process, &s->skel->links.forget_process);
 	if (err < 0)
 		return why_set(why, err, "attaching to the scheduler's tracepoints: %s", strerror(-err));
+	/* Kernels without this tracepoint notice a change of mappings a moment later. */
+	attach(s->skel->progs.change_mappings, &s->skel->links.change_mappings);
 	err = cpu_events_create(&s->options.event, s->options.rate_hz, s->options.period, bpf_program__fd(s->program),
 				s->n_cpus, &s->events);
 	if (err < 0)

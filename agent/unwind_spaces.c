@@ -7,6 +7,7 @@
 #include <uthash.h>
 
 #define MAPSET_MAPPINGS_MAX (UNWIND_PARTS_MAX * UNWIND_PART_MAPPINGS)
+#define PAST_SPACES_MAX	    16384
 #define IDLE_EPOCHS	    6 /* windows after which a mapset that nobody was sampled with goes */
 
 /* A mapset in the kernel. */
@@ -17,6 +18,14 @@ struct space {
 	uint32_t holders; /* processes that it was loaded for; those that inherited it in a fork are not counted */
 	uint32_t n_ranges;
 	struct unwind_range ranges[UNWIND_PARTS_MAX];
+	UT_hash_handle hh, hh_serial;
+};
+
+/* What an address space was, for the samples that were walked by it and are not drained yet. */
+struct past_space {
+	uint32_t serial;
+	struct mapset *source; /* a reference */
+	uint64_t drain;	       /* in which it was dropped */
 	UT_hash_handle hh;
 };
 
@@ -24,7 +33,10 @@ struct unwind_spaces {
 	struct unwind_spaces_options options;
 	uint32_t next_serial, next_slot;
 	struct space *spaces;	/* by source, oldest first */
+	struct space *serials;	/* the same by serial */
 	struct space **by_slot; /* n_slots */
+	struct past_space *past; /* oldest first */
+	uint64_t drain;
 	struct unwind_vector vector;
 	struct unwind_spaces_stats stats;
 };
@@ -162,6 +174,28 @@ int unwind_spaces_create(const struct unwind_spaces_options *options, struct unw
 	return 0;
 }
 
+static void forget_past(struct unwind_spaces *s, struct past_space *past)
+{
+	HASH_DEL(s->past, past);
+	mapset_unref(past->source);
+	free(past);
+}
+
+/* Takes over the reference. Without memory for it, names go by what the process has mapped at the end. */
+static void keep_past(struct unwind_spaces *s, uint32_t serial, struct mapset *source)
+{
+	struct past_space *past = HASH_COUNT(s->past) < PAST_SPACES_MAX ? calloc(1, sizeof(*past)) : NULL;
+
+	if (!past) {
+		mapset_unref(source);
+		return;
+	}
+	past->serial = serial;
+	past->source = source;
+	past->drain = s->drain;
+	HASH_ADD(hh, s->past, serial, sizeof(past->serial), past);
+}
+
 static void drop_space(struct unwind_spaces *s, struct space *space)
 {
 	__atomic_store_n(&s->options.slots[space->slot].serial, 0, __ATOMIC_RELEASE);
@@ -171,7 +205,8 @@ static void drop_space(struct unwind_spaces *s, struct space *space)
 	}
 	s->by_slot[space->slot] = NULL;
 	HASH_DEL(s->spaces, space);
-	mapset_unref(space->source);
+	HASH_DELETE(hh_serial, s->serials, space);
+	keep_past(s, space->serial, space->source);
 	free(space);
 	s->stats.mapsets--;
 }
@@ -276,6 +311,7 @@ static int build_space(struct unwind_spaces *s, struct mapset *source, struct sp
 	space->slot = (uint32_t)slot;
 	space->serial = s->next_serial++;
 	HASH_ADD_PTR(s->spaces, source, space);
+	HASH_ADD(hh_serial, s->serials, serial, sizeof(space->serial), space);
 	s->by_slot[slot] = space;
 	s->stats.mapsets++;
 	err = write_parts(s, space, &mapset);
@@ -309,7 +345,7 @@ static void hold(struct unwind_spaces *s, struct process *process, struct space 
 		drop_space(s, held);
 }
 
-int unwind_spaces_load(struct unwind_spaces *s, struct process *process, uint32_t exec_id)
+int unwind_spaces_load(struct unwind_spaces *s, struct process *process, uint32_t exec_id, uint32_t exec_pages)
 {
 	struct mapset *source = process->mappings;
 	uint32_t tgid = (uint32_t)process->tgid;
@@ -322,7 +358,8 @@ int unwind_spaces_load(struct unwind_spaces *s, struct process *process, uint32_
 		if (err < 0)
 			return err;
 	}
-	struct unwind_process value = {.exec_id = exec_id, .mapset = space->slot, .serial = space->serial};
+	struct unwind_process value = {
+		.exec_id = exec_id, .mapset = space->slot, .serial = space->serial, .exec_pages = exec_pages};
 	if (s->options.processes_fd >= 0 && bpf_map_update_elem(s->options.processes_fd, &tgid, &value, BPF_ANY) < 0)
 		return -errno;
 	process->in_kernel = true;
@@ -330,7 +367,7 @@ int unwind_spaces_load(struct unwind_spaces *s, struct process *process, uint32_
 	return 0;
 }
 
-int unwind_spaces_reload(struct unwind_spaces *s, struct process *process, uint32_t exec_id)
+int unwind_spaces_reload(struct unwind_spaces *s, struct process *process, uint32_t exec_id, uint32_t exec_pages)
 {
 	struct mapset *source = process->mappings;
 	struct space *space;
@@ -338,7 +375,7 @@ int unwind_spaces_reload(struct unwind_spaces *s, struct process *process, uint3
 	HASH_FIND_PTR(s->spaces, &source, space);
 	if (space)
 		drop_space(s, space);
-	return unwind_spaces_load(s, process, exec_id);
+	return unwind_spaces_load(s, process, exec_id, exec_pages);
 }
 
 void unwind_spaces_unload(struct unwind_spaces *s, struct process *process)
@@ -360,6 +397,26 @@ void unwind_spaces_end_window(struct unwind_spaces *s)
 			drop_space(s, space);
 }
 
+struct mapset *unwind_spaces_mappings(const struct unwind_spaces *s, uint32_t serial)
+{
+	struct past_space *past;
+	struct space *space;
+
+	HASH_FIND(hh_serial, s->serials, &serial, sizeof(serial), space);
+	if (space)
+		return space->source;
+	HASH_FIND(hh, s->past, &serial, sizeof(serial), past);
+	return past ? past->source : NULL;
+}
+
+void unwind_spaces_end_drain(struct unwind_spaces *s)
+{
+	/* A sample may be drained one drain after its space was dropped. */
+	while (s->past && s->past->drain < s->drain)
+		forget_past(s, s->past);
+	s->drain++;
+}
+
 void unwind_spaces_stats(const struct unwind_spaces *s, struct unwind_spaces_stats *stats_out)
 {
 	*stats_out = s->stats;
@@ -373,6 +430,8 @@ void unwind_spaces_destroy(struct unwind_spaces *s)
 		return;
 	HASH_ITER(hh, s->spaces, space, next)
 		drop_space(s, space);
+	while (s->past)
+		forget_past(s, s->past);
 	unwind_vector_deinit(&s->vector);
 	free(s->by_slot);
 	free(s);

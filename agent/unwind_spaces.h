@@ -45,11 +45,17 @@ struct unwind_spaces;
 /* options: all borrowed. */
 int unwind_spaces_create(const struct unwind_spaces_options *options, struct unwind_spaces **spaces_out);
 
-/* Put the mappings of a process into the kernel, as they are now. Returns 0, -ENOSPC, -ENOMEM, or the error of the map's update. */
-int unwind_spaces_load(struct unwind_spaces *s, struct process *process, uint32_t exec_id);
+/* Put the mappings of a process into the kernel, as they are now.
+ * exec_pages: deferred_record.exec_pages of the sample that asked. Returns 0, -ENOSPC, -ENOMEM, or the error of the map's update. */
+int unwind_spaces_load(struct unwind_spaces *s, struct process *process, uint32_t exec_id, uint32_t exec_pages);
 
 /* The same, with the mapset built anew: for a table that it does not find. */
-int unwind_spaces_reload(struct unwind_spaces *s, struct process *process, uint32_t exec_id);
+int unwind_spaces_reload(struct unwind_spaces *s, struct process *process, uint32_t exec_id, uint32_t exec_pages);
+
+/* The mappings that a stack was walked by (arena_entry.walk below WALK_DEFERRED); NULL: not known any more. Kept until the second
+ * unwind_spaces_end_drain() after they were given up. Borrowed until then. */
+struct mapset *unwind_spaces_mappings(const struct unwind_spaces *s, uint32_t serial);
+void unwind_spaces_end_drain(struct unwind_spaces *s);
 
 /* A process's mappings changed, or it ended: the kernel forgets them. */
 void unwind_spaces_unload(struct unwind_spaces *s, struct process *process);

@@ -16,6 +16,7 @@
 struct result {
 	uint64_t id;
 	uint64_t drain;
+	struct mapset *mappings; /* that it was walked by: a reference, or NULL */
 	UT_hash_handle hh;
 	struct deferred_stack stack; /* cut behind its frames */
 };
@@ -124,7 +125,7 @@ int unwinder_fd(const struct unwinder *u)
 	return ring_buffer__epoll_fd(u->ring);
 }
 
-static void keep_result(struct unwinder *u, uint64_t id)
+static void keep_result(struct unwinder *u, uint64_t id, struct mapset *mappings)
 {
 	size_t bytes = offsetof(struct result, stack) + offsetof(struct deferred_stack, frames) +
 		       u->scratch.n * sizeof(u->scratch.frames[0]);
@@ -138,6 +139,7 @@ static void keep_result(struct unwinder *u, uint64_t id)
 		return;
 	result->id = id;
 	result->drain = u->drain;
+	result->mappings = mappings ? mapset_ref(mappings) : NULL;
 	memcpy(&result->stack, &u->scratch, bytes - offsetof(struct result, stack));
 	HASH_ADD(hh, u->results, id, sizeof(id), result);
 	u->results_bytes += bytes;
@@ -148,6 +150,7 @@ static void drop_result(struct unwinder *u, struct result *result)
 	u->results_bytes -= offsetof(struct result, stack) + offsetof(struct deferred_stack, frames) +
 			    result->stack.n * sizeof(result->stack.frames[0]);
 	HASH_DEL(u->results, result);
+	mapset_unref(result->mappings);
 	free(result);
 }
 
@@ -175,13 +178,13 @@ static void load_for(struct unwinder *u, struct process *process, const struct d
 	/* Who forks many short-lived children without an exec, and waits for them, is not sampled itself: what it has, they inherit. */
 	struct process *parent = process_table_find(u->processes, process->parent, record->time_ns, u->window, u->records_epoch);
 	if (parent && parent->mappings == process->mappings && parent->end_ns == UINT64_MAX && !parent->in_kernel)
-		unwind_spaces_load(u->spaces, parent, record->exec_id);
+		unwind_spaces_load(u->spaces, parent, record->exec_id, record->exec_pages);
 	if (process->end_ns != UINT64_MAX || process->is_kernel_thread)
 		return;
 	if (record->end == END_NO_PROCESS || record->end == END_NO_MAPPING)
-		unwind_spaces_load(u->spaces, process, record->exec_id);
+		unwind_spaces_load(u->spaces, process, record->exec_id, record->exec_pages);
 	else if (record->end == END_NO_TABLE)
-		unwind_spaces_reload(u->spaces, process, record->exec_id);
+		unwind_spaces_reload(u->spaces, process, record->exec_id, record->exec_pages);
 }
 
 /* first: the process may become known later. Returns false when the walk should be tried again then. */
@@ -195,7 +198,7 @@ static bool finish(struct unwinder *u, const struct deferred_record *record, con
 		load_for(u, process, record);
 	if (first && (u->scratch.end == END_NO_PROCESS || u->scratch.end == END_NO_MAPPING))
 		return false;
-	keep_result(u, record->id);
+	keep_result(u, record->id, process ? process->mappings : NULL);
 	return true;
 }
 
@@ -246,12 +249,16 @@ void unwinder_begin_drain(struct unwinder *u, uint64_t window, uint64_t epoch)
 	}
 }
 
-const struct deferred_stack *unwinder_find(const struct unwinder *u, uint64_t id)
+void unwinder_find(const struct unwinder *u, uint64_t walk, struct unwinder_walk *walk_out)
 {
-	struct result *result;
+	struct result *result = NULL;
 
-	HASH_FIND(hh, u->results, &id, sizeof(id), result);
-	return result ? &result->stack : NULL;
+	if (walk >= WALK_DEFERRED)
+		HASH_FIND(hh, u->results, &walk, sizeof(walk), result);
+	walk_out->deferred = result ? &result->stack : NULL;
+	walk_out->mappings = result			? result->mappings
+			     : walk < WALK_DEFERRED && walk ? unwind_spaces_mappings(u->spaces, (uint32_t)walk)
+							    : NULL;
 }
 
 void unwinder_end_drain(struct unwinder *u)
@@ -262,6 +269,7 @@ void unwinder_end_drain(struct unwinder *u)
 	HASH_ITER(hh, u->results, result, next)
 		if (result->drain < u->drain)
 			drop_result(u, result);
+	unwind_spaces_end_drain(u->spaces);
 	u->drain++;
 }
 

@@ -36,8 +36,14 @@ void unwinder_work(struct unwinder *u, uint64_t window, uint64_t epoch);
 /* A generation was retired, and process records up to now were applied: finish everything that was deferred. */
 void unwinder_begin_drain(struct unwinder *u, uint64_t window, uint64_t epoch);
 
-/* The finished stack of a deferred sample; NULL: it got lost. Borrowed until unwinder_end_drain(). */
-const struct deferred_stack *unwinder_find(const struct unwinder *u, uint64_t id);
+/* How a sample's stack was walked. Borrowed until unwinder_end_drain(). */
+struct unwinder_walk {
+	const struct deferred_stack *deferred; /* user space finished it; NULL: it did not */
+	struct mapset *mappings;	       /* of the process at that time; NULL: not known */
+};
+
+/* walk: arena_entry.walk. */
+void unwinder_find(const struct unwinder *u, uint64_t walk, struct unwinder_walk *walk_out);
 void unwinder_end_drain(struct unwinder *u);
 
 void unwinder_stats(const struct unwinder *u, struct unwinder_stats *stats_out);

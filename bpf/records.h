@@ -73,8 +73,9 @@ struct arena_entry {
 	__u16 n_user;
 	__u8 user_end; /* enum stack_end */
 	__u8 reserved[3];
-	__u64 deferred; /* id of the deferred_record that finishes this stack; 0: none */
+	__u64 walk; /* from WALK_DEFERRED on: id of the deferred_record that finishes this stack; below: serial of the mapset it was walked by */
 };
+#define WALK_DEFERRED (1ULL << 40)
 _Static_assert(sizeof(struct arena_entry) == 80, "arena_entry is a wire format");
 
 #define ENTRY_MAX_BYTES (sizeof(struct arena_entry) + (KERNEL_FRAMES_MAX + USER_FRAMES_MAX) * 8)
@@ -145,7 +146,7 @@ struct unwind_process {
 	__u32 exec_id;
 	__u32 mapset; /* index */
 	__u32 serial; /* of the mapset: another one means that it was given up */
-	__u32 reserved;
+	__u32 exec_pages; /* mm_struct.exec_vm when it was right: another one means that code was mapped or unmapped since */
 };
 _Static_assert(sizeof(struct unwind_process) == 16, "unwind_process is a wire format");
 
@@ -155,7 +156,7 @@ _Static_assert(sizeof(struct unwind_process) == 16, "unwind_process is a wire fo
 /* Ring buffer record: a walk that user space finishes. Followed by n_bytes of stack. */
 #define DEFERRED_STACK_MAX (16u << 10)
 struct deferred_record {
-	__u64 id;      /* that of its arena_entry; never 0 */
+	__u64 id;      /* arena_entry.walk */
 	__u64 time_ns; /* CLOCK_MONOTONIC */
 	__u64 pc;
 	__u64 stack; /* address of the first byte that follows */
@@ -163,8 +164,10 @@ struct deferred_record {
 	__u32 tgid, exec_id;
 	__u32 n_bytes;
 	__u32 end; /* enum stack_end: why the kernel did not finish */
+	__u32 exec_pages; /* for unwind_process */
+	__u32 reserved;
 };
-_Static_assert(sizeof(struct deferred_record) == 304, "deferred_record is a wire format");
+_Static_assert(sizeof(struct deferred_record) == 312, "deferred_record is a wire format");
 
 /* A walk in progress. In the kernel it lies in a map and not in registers, so that the verifier sees every step alike. */
 #define UNWIND_USER_TOP	    (1ULL << 56) /* above any user address, 5-level paging included */

@@ -20,6 +20,10 @@
 #define THREAD_BYTES   (1 << 14) /* x86-64 kernel stack, only for kernels without bpf_task_pt_regs (< 5.15) */
 
 /* The few kernel types that are needed, so that the build host needs no BTF. */
+struct mm_struct {
+	unsigned long exec_vm;
+} __attribute__((preserve_access_index));
+
 struct task_struct {
 	unsigned int flags;
 	int pid;
@@ -27,7 +31,7 @@ struct task_struct {
 	char comm[16];
 	__u64 self_exec_id;
 	void *stack;
-	void *mm;
+	struct mm_struct *mm;
 	unsigned int in_execve : 1;
 } __attribute__((preserve_access_index));
 
@@ -135,7 +139,7 @@ struct sample_state {
 	__u64 hash, check;
 	__u64 n_kernel;
 	__u64 next_id; /* of deferrals */
-	__u64 deferred;
+	__u64 walked_by; /* arena_entry.walk */
 	struct deferral deferral;
 };
 
@@ -248,12 +252,39 @@ __noinline int walk_frames(__u32 which, __u32 by_tables)
 	return 1;
 }
 
-/* The mappings of this process, when they are here. */
-static __always_inline bool find_mapset(struct unwind_walk *w, __u32 tgid, __u32 exec_id)
+/* Facts of the current task. */
+struct task_facts {
+	__u32 exec_id;
+	__u32 exec_pages; /* of its address space */
+	bool has_memory; /* a kernel thread has none, and one that exits gives it up */
+	bool in_exec;
+};
+
+static __always_inline void read_task(struct task_facts *facts)
+{
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
+		struct task_struct *task = (void *)bpf_get_current_task_btf();
+		struct mm_struct *mm = task->mm;
+		facts->has_memory = !(task->flags & PF_KTHREAD) && mm;
+		facts->exec_pages = mm ? (__u32)mm->exec_vm : 0;
+		facts->exec_id = (__u32)task->self_exec_id;
+		facts->in_exec = bpf_core_field_exists(task->in_execve) && BPF_CORE_READ_BITFIELD(task, in_execve);
+	} else {
+		struct task_struct *task = (void *)bpf_get_current_task();
+		struct mm_struct *mm = BPF_CORE_READ(task, mm);
+		facts->has_memory = !(BPF_CORE_READ(task, flags) & PF_KTHREAD) && mm;
+		facts->exec_pages = mm ? (__u32)BPF_CORE_READ(mm, exec_vm) : 0;
+		facts->exec_id = (__u32)BPF_CORE_READ(task, self_exec_id);
+		facts->in_exec = bpf_core_field_exists(task->in_execve) && BPF_CORE_READ_BITFIELD_PROBED(task, in_execve);
+	}
+}
+
+/* The mappings of this process, when they are here and nothing was mapped or unmapped since. */
+static __always_inline bool find_mapset(struct unwind_walk *w, __u32 tgid, const struct task_facts *task)
 {
 	struct unwind_process *process = bpf_map_lookup_elem(&unwind_processes, &tgid);
 
-	if (!process || process->exec_id != exec_id)
+	if (!process || process->exec_id != task->exec_id || process->exec_pages != task->exec_pages)
 		return false;
 	__u32 index = process->mapset, serial = process->serial;
 	struct unwind_mapset *mapset = bpf_map_lookup_elem(&unwind_mapsets, &index);
@@ -265,7 +296,7 @@ static __always_inline bool find_mapset(struct unwind_walk *w, __u32 tgid, __u32
 }
 
 static __always_inline void walk_user(struct sample_state *s, const struct registers *regs, __u32 which, __u32 tgid,
-				      __u32 exec_id)
+				      const struct task_facts *task)
 {
 	struct unwind_walk *w = &s->walk;
 	__u32 by_tables;
@@ -280,14 +311,16 @@ static __always_inline void walk_user(struct sample_state *s, const struct regis
 	w->mapping.bytes = 0;
 	w->window_base = 0;
 	w->window_bytes = 0;
-	by_tables = find_mapset(w, tgid, exec_id);
+	by_tables = find_mapset(w, tgid, task);
 	int i;
 	for (i = 0; i < USER_FRAMES_MAX / FRAMES_A_CALL; i++)
 		if (!walk_frames(which, by_tables))
 			break;
 	if (i == USER_FRAMES_MAX / FRAMES_A_CALL)
 		w->end = END_TOO_DEEP;
-	if (!by_tables && w->end != END_TOO_DEEP)
+	if (by_tables)
+		s->walked_by = w->mapset.serial;
+	else if (w->end != END_TOO_DEEP)
 		w->end = END_NO_PROCESS;
 }
 
@@ -311,7 +344,7 @@ static __always_inline __u32 copy_stack(struct deferral *d, __u64 from)
 
 /* Leave the walk to user space: registers and the stack's top through a ring buffer. A lost record costs the rest of the stack only. */
 static __always_inline void defer(struct sample_state *s, struct arena_header *header, const struct registers *regs,
-				  __u32 tgid, __u32 exec_id, __u32 cpu)
+				  __u32 tgid, const struct task_facts *task, __u32 cpu)
 {
 	struct deferred_record *record = &s->deferral.record;
 	__u64 flags = BPF_RB_FORCE_WAKEUP;
@@ -324,7 +357,8 @@ static __always_inline void defer(struct sample_state *s, struct arena_header *h
 	record->registers[UNWIND_SP] = regs->sp;
 	record->registers[UNWIND_FP] = regs->bp;
 	record->tgid = tgid;
-	record->exec_id = exec_id;
+	record->exec_id = task->exec_id;
+	record->exec_pages = task->exec_pages;
 	record->end = s->walk.end;
 	record->stack = (regs->sp - RED_ZONE) & ~7ULL;
 	/* The pages of the red zone and of a new frame may never have been touched; the frames above are there. */
@@ -347,7 +381,7 @@ static __always_inline void defer(struct sample_state *s, struct arena_header *h
 		return;
 	}
 	header->deferred++;
-	s->deferred = record->id;
+	s->walked_by = record->id;
 }
 
 static __always_inline bool is_deferrable(__u32 end)
@@ -397,28 +431,6 @@ static __always_inline bool registers_of_task(struct sample_state *s, struct reg
 	}
 	regs->compat = (cs & 0xffff) == USER32_CS;
 	return (cs & 3) == 3 && (ss & 3) == 3;
-}
-
-/* Facts of the current task. */
-struct task_facts {
-	__u32 exec_id;
-	bool has_memory; /* a kernel thread has none, and one that exits gives it up */
-	bool in_exec;
-};
-
-static __always_inline void read_task(struct task_facts *facts)
-{
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
-		struct task_struct *task = (void *)bpf_get_current_task_btf();
-		facts->has_memory = !(task->flags & PF_KTHREAD) && task->mm;
-		facts->exec_id = (__u32)task->self_exec_id;
-		facts->in_exec = bpf_core_field_exists(task->in_execve) && BPF_CORE_READ_BITFIELD(task, in_execve);
-	} else {
-		struct task_struct *task = (void *)bpf_get_current_task();
-		facts->has_memory = !(BPF_CORE_READ(task, flags) & PF_KTHREAD) && BPF_CORE_READ(task, mm);
-		facts->exec_id = (__u32)BPF_CORE_READ(task, self_exec_id);
-		facts->in_exec = bpf_core_field_exists(task->in_execve) && BPF_CORE_READ_BITFIELD_PROBED(task, in_execve);
-	}
 }
 
 static __always_inline void wake_agent(struct arena_header *header, __u32 cpu)
@@ -519,7 +531,7 @@ static __always_inline void user_stack(struct sample_state *s, struct arena_head
 	s->walk.end = END_COMPAT;
 	if (regs->compat)
 		return;
-	walk_user(s, regs, which, key->tgid, key->exec_id);
+	walk_user(s, regs, which, key->tgid, task);
 	/* Inside execve the old registers are still there, but the old stack may be gone. */
 	if (task->in_exec && s->pos == begin + 8) {
 		s->pos = begin;
@@ -527,7 +539,7 @@ static __always_inline void user_stack(struct sample_state *s, struct arena_head
 		return;
 	}
 	if (is_deferrable(s->walk.end))
-		defer(s, header, regs, key->tgid, key->exec_id, cpu);
+		defer(s, header, regs, key->tgid, task, cpu);
 }
 
 static __always_inline int take_sample(void *ctx, bool in_user, struct registers *regs)
@@ -572,7 +584,7 @@ static __always_inline int take_sample(void *ctx, bool in_user, struct registers
 	s->hash = hash_seed[0];
 	s->check = hash_seed[1];
 	s->n_kernel = 0;
-	s->deferred = 0;
+	s->walked_by = 0;
 	s->pos = head + sizeof(struct arena_entry);
 	s->walk.end = END_NO_USER;
 
@@ -593,12 +605,12 @@ static __always_inline int take_sample(void *ctx, bool in_user, struct registers
 	key.n_kernel = n_kernel;
 	key.n_user = ((s->pos - head - sizeof(struct arena_entry)) >> 3) - n_kernel;
 	key.user_end = s->walk.end;
-	key.deferred = s->deferred;
+	key.walk = s->walked_by;
 	hash_word(s, (__u64)key.tgid << 32 | key.exec_id);
 	hash_word(s, *(__u64 *)&key.comm[0]);
 	hash_word(s, *(__u64 *)&key.comm[8]);
 	hash_word(s, key.cgroup ^ (__u64)key.n_kernel << 48 ^ (__u64)key.user_end << 40);
-	hash_word(s, key.deferred);
+	hash_word(s, key.walk);
 	key.hash = s->hash;
 	key.check = s->check;
 	count_entry(arena, header, head, s->pos, &key, cpu);
@@ -683,6 +695,24 @@ int exec_mappings(struct bpf_raw_tracepoint_args *ctx)
 
 	(void)ctx;
 	bpf_map_delete_elem(&unwind_processes, &tgid);
+	return 0;
+}
+
+/* Something is being mapped at a free place, perhaps a library where another one was: if that one's code went, samples from here on must
+ * not be walked by its tables. The agent hears of the new one a moment later only. */
+SEC("raw_tp/vm_unmapped_area")
+int change_mappings(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct unwind_process *process = bpf_map_lookup_elem(&unwind_processes, &tgid);
+
+	(void)ctx;
+	if (!process)
+		return 0;
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+	if (process->exec_pages != (__u32)BPF_CORE_READ(mm, exec_vm))
+		bpf_map_delete_elem(&unwind_processes, &tgid);
 	return 0;
 }
 
