@@ -274,7 +274,10 @@ UNWIND_INLINE bool unwind_step_frame_pointer(struct unwind_view *view, struct un
 		w->sp = fp + 16;
 	}
 	w->end = !pc && !w->fp ? END_FRAME_ZERO : END_BAD_FRAME;
-	if (pc < UNWIND_PAGE_BYTES || pc >= UNWIND_USER_TOP || !unwind_follows_call(view, w, pc))
+	if (pc < UNWIND_PAGE_BYTES || pc >= UNWIND_USER_TOP)
+		return false;
+	/* A goroutine's outermost frame returns behind the no-op that runtime.goexit begins with; nothing called it. */
+	if (!unwind_follows_call(view, w, pc) && (w->fp || w->code[7] != 0x90))
 		return false;
 	w->pc = pc;
 	w->exact = false;
