@@ -1,4 +1,5 @@
-/* Loads and unloads libraries while it runs: loader SECONDS LIBRARY... Each has a function work(end_ns, callback). */
+/* Loads and unloads libraries while it runs, and uses each for a while: loader SECONDS EACH LIBRARY... Each has a function
+ * work(end_ns, callback). */
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,7 +26,7 @@ APART static void called_back(uint64_t end_ns)
 	sink++;
 }
 
-APART static int use(const char *path)
+APART static int use(const char *path, uint64_t ns)
 {
 	void *library = dlopen(path, RTLD_NOW);
 	void (*work)(uint64_t, void (*)(uint64_t)) = library ? dlsym(library, "work") : NULL;
@@ -34,7 +35,7 @@ APART static int use(const char *path)
 		fprintf(stderr, "loader: %s\n", dlerror());
 		return 1;
 	}
-	work(now_ns() + 30000000, called_back);
+	work(now_ns() + ns, called_back);
 	dlclose(library);
 	sink++;
 	return 0;
@@ -44,9 +45,11 @@ int main(int argc, char **argv)
 {
 	uint64_t end_ns = now_ns() + (uint64_t)(argc > 1 ? atof(argv[1]) * 1e9 : 1e9);
 
+	uint64_t each_ns = (uint64_t)(argc > 2 ? atof(argv[2]) * 1e9 : 1e8);
+
 	while (now_ns() < end_ns)
-		for (int i = 2; i < argc; i++)
-			if (use(argv[i]))
+		for (int i = 3; i < argc; i++)
+			if (use(argv[i], each_ns))
 				return 1;
 	return 0;
 }
