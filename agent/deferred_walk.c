@@ -12,6 +12,7 @@
 /* What bpf/unwind.h wants. */
 #define UNWIND_INLINE static inline
 #define UNWIND_LOAD_ROW(at) load_row(at)
+#define UNWIND_READABLE(view, address, bytes) copied(view, address, bytes)
 
 struct unwind_view {
 	struct deferred_walker *walker;
@@ -38,6 +39,16 @@ static inline uint32_t load_row(const void *at)
 
 	memcpy(&row, at, sizeof(row));
 	return row & 0xffffff;
+}
+
+/* The copy may end in the middle of a window. */
+static inline uint64_t copied(const struct unwind_view *view, uint64_t address, uint64_t bytes)
+{
+	uint64_t offset = address - view->record->stack;
+
+	if (address < view->record->stack || offset >= view->record->n_bytes)
+		return bytes;
+	return bytes < view->record->n_bytes - offset ? bytes : view->record->n_bytes - offset;
 }
 
 /* Bytes of a file that the process maps: its code. */

@@ -9,6 +9,8 @@
  *	const void *unwind_chunk(view, __u32 index)	UNWIND_CHUNK_BYTES + UNWIND_CHUNK_SLACK bytes; NULL when there is none
  *	struct unwind_slot *unwind_slot_at(view, __u32 index)
  *	UNWIND_INLINE					how the functions here are declared
+ * and may define:
+ *	UNWIND_READABLE(view, address, bytes)		of these bytes of a stack, how many can be read
  *
  * No loops without a bound, no recursion, all state in struct unwind_walk. */
 #ifndef HEARTH_BPF_UNWIND_H
@@ -22,6 +24,10 @@
 /* Loads from tables: their offsets are multiples of their size, rows aside. */
 #ifndef UNWIND_LOAD_ROW
 #define UNWIND_LOAD_ROW(at) (*(const __u32 *)(at) & 0xffffff)
+#endif
+
+#ifndef UNWIND_READABLE
+#define UNWIND_READABLE(view, address, bytes) (bytes)
 #endif
 
 #define UNWIND_CHUNK_MASK (UNWIND_CHUNK_BYTES - 1)
@@ -48,6 +54,7 @@ UNWIND_INLINE bool unwind_read_window(struct unwind_view *view, struct unwind_wa
 
 	if (bytes > UNWIND_WINDOW_BYTES)
 		bytes = UNWIND_WINDOW_BYTES;
+	bytes = UNWIND_READABLE(view, address, bytes);
 	if (bytes < 8)
 		bytes = 8;
 	w->window_bytes = 0;
@@ -66,13 +73,13 @@ UNWIND_INLINE bool unwind_stack_word(struct unwind_view *view, struct unwind_wal
 
 	if (offset + 8 > w->window_bytes || offset > UNWIND_WINDOW_BYTES) {
 		if (hint > address || address - hint > UNWIND_WINDOW_BYTES - 8 ||
-		    (hint ^ address) & ~(__u64)(UNWIND_PAGE_BYTES - 1))
+		    (hint ^ (address + 7)) & ~(__u64)(UNWIND_PAGE_BYTES - 1))
 			hint = address;
 		if (!unwind_read_window(view, w, hint))
 			return false;
 		offset = address - hint;
 	}
-	if (offset > UNWIND_WINDOW_BYTES - 8)
+	if (offset > UNWIND_WINDOW_BYTES - 8 || offset + 8 > w->window_bytes)
 		return false;
 	*word = *(__u64 *)(void *)((__u8 *)w->window + offset);
 	return true;
