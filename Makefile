@@ -179,10 +179,13 @@ $(FIX)/arm64_pac.so: FIXTURE_FLAGS = -mbranch-protection=standard
 unit-programs: $(UNIT)
 $(B)/tests/unit/symbolizer_cfi_files_test: $(CFI_TESTS) $(B)/tests/cfi/exercise.o $(FIXTURES)
 $(B)/tests/unit/symbolizer_cfi_files_test: UNIT_LIBS := $(CFI_TESTS) $(B)/tests/cfi/exercise.o -ldw -lelf
-$(B)/tests/unit/%: tests/unit/%.c $(B)/libhearth.a
+$(B)/tests/unit/agent_deferred_walk_test: WITH := tests/unit/walk_fixture.c tests/unit/stack_shapes.c
+$(B)/tests/unit/agent_unwind_images_test $(B)/tests/unit/agent_unwind_spaces_test: WITH := tests/unit/walk_fixture.c
+UNIT_WRITERS := $(wildcard $(addprefix tests/unit/,cfi_writer.c elf_writer.c))
+$(B)/tests/unit/%: tests/unit/%.c $(B)/libhearth.a $(UNIT_WRITERS) $(wildcard tests/unit/*.h tests/unit/walk_fixture.c tests/unit/stack_shapes.c)
 	@mkdir -p $(@D)
-	$(call say,TEST,$@)$(CC) $(HEARTH_CPPFLAGS) $(CPPFLAGS) $(HEARTH_CFLAGS) $(CFLAGS) $(LDSAN) -MMD -MP -MF $@.d -o $@ \
-		$< $(UNIT_LIBS) $(wildcard $(addprefix tests/unit/,cfi_writer.c elf_writer.c)) $(B)/libhearth.a $(LDFLAGS) -lcmocka $(HEARTH_LDLIBS) $(LDLIBS)
+	$(call say,TEST,$@)$(CC) $(HEARTH_CPPFLAGS) $(CPPFLAGS) $(HEARTH_CFLAGS) $(CFLAGS) $(LDSAN) -MD -MP -MF $@.d -o $@ \
+		$< $(UNIT_LIBS) $(UNIT_WRITERS) $(WITH) $(B)/libhearth.a $(LDFLAGS) -lcmocka $(HEARTH_LDLIBS) $(LDLIBS)
 
 # libFuzzer where clang has it (packaging/deps fuzz), else mutants by a seed, with gcc; sanitizers in both.
 FUZZ_SECONDS ?= 60

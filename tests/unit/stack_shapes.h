@@ -1,0 +1,33 @@
+/* Functions with stacks of all shapes, compiled without frame pointers. Each takes a snapshot at its end, through stack_capture(). */
+#ifndef HEARTH_TESTS_STACK_SHAPES_H
+#define HEARTH_TESTS_STACK_SHAPES_H
+
+#include "tests/unit/walk_fixture.h"
+
+void shape_plain(struct snapshot *snapshot);
+/* A frame of a size that is known at run time only: the CFA hangs on rbp. */
+void shape_alloca(struct snapshot *snapshot, size_t bytes);
+/* A frame that is aligned at run time: the CFA is what a word on the stack says. */
+void shape_realigned(struct snapshot *snapshot, size_t bytes);
+/* A call that does not return is the last instruction. Comes back by longjmp. */
+void shape_noreturn(struct snapshot *snapshot);
+/* A signal in a leaf without a frame; its handler takes the snapshot. */
+void shape_signal(struct snapshot *snapshot);
+/* The same on a stack of the handler's own. */
+void shape_alternate(struct snapshot *snapshot);
+/* In a coroutine with a stack of its own. */
+void shape_coroutine(struct snapshot *snapshot);
+/* In a thread, and in what clone() begins. */
+void shape_thread(struct snapshot *snapshot);
+void shape_clone(struct snapshot *snapshot);
+/* n frames of recursion. */
+void shape_deep(struct snapshot *snapshot, int n);
+
+/* Single-step through work() on a small stack of its own, and take a snapshot before each instruction.
+ * Returns how many there were; the first max of them are in snapshots. */
+size_t shape_steps(struct snapshot **snapshots, size_t max, void (*work)(void));
+
+/* A leaf without CFI, reached from shape_no_cfi(); the signal handler takes the snapshot there. */
+void shape_jit(struct snapshot *snapshot, const void *code);
+
+#endif
