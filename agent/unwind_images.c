@@ -13,6 +13,7 @@
 struct node {
 	struct unwind_entry entry; /* image_id is the key */
 	bool failed;
+	uint32_t refused; /* epoch in which its tables last found no room */
 	UT_hash_handle hh;
 };
 
@@ -160,8 +161,10 @@ static int load(struct unwind_images *u, struct node *node, const struct unwind_
 	}
 	if (err < 0) {
 		unload(u, node);
-		if (wanted)
+		if (wanted) {
 			u->stats.refused++;
+			node->refused = *u->epoch;
+		}
 		return err;
 	}
 	u->stats.loaded++;
@@ -235,13 +238,23 @@ static int compile(struct unwind_images *u, struct node *node, const struct imag
 	return err;
 }
 
+/* Nothing to be done for this image now. One that finds no room is not compiled again before others may give way: in the next epoch. */
+static bool is_settled(const struct unwind_images *u, const struct node *node, bool wanted)
+{
+	const struct unwind_entry *entry = &node->entry;
+
+	if (node->failed || entry->resident)
+		return true;
+	return entry->pieces && (!entry->n_pieces || !wanted || node->refused == *u->epoch);
+}
+
 const struct unwind_entry *unwind_images_get(struct unwind_images *u, const struct image *image, bool wanted)
 {
 	uint32_t id = image->id;
 	struct node *node;
 
 	HASH_FIND(hh, u->nodes, &id, sizeof(id), node);
-	if (node && (node->failed || node->entry.resident || (node->entry.pieces && (!node->entry.n_pieces || !wanted))))
+	if (node && is_settled(u, node, wanted))
 		return &node->entry;
 	if (image->fd < 0)
 		return node ? &node->entry : NULL;

@@ -271,8 +271,9 @@ static int write_parts(struct unwind_spaces *s, struct space *space, struct unwi
 			return err;
 		space->n_ranges++;
 		s->stats.mapset_bytes += range->bytes;
-		memcpy(unwind_memory_at(s->options.memory, range->chunk, range->offset), v->mappings + at,
-		       n * sizeof(v->mappings[0]));
+		if (n)
+			memcpy(unwind_memory_at(s->options.memory, range->chunk, range->offset), v->mappings + at,
+			       n * sizeof(v->mappings[0]));
 		mapset->parts[mapset->n_parts++] = (struct unwind_part){
 			.start = n ? v->mappings[at].start : 0,
 			.chunk = range->chunk,
@@ -310,6 +311,7 @@ static int build_space(struct unwind_spaces *s, struct mapset *source, struct sp
 	space->source = mapset_ref(source);
 	space->slot = (uint32_t)slot;
 	space->serial = s->next_serial++;
+	s->options.slots[slot].used = *s->options.epoch; /* or room for it would be made by giving it up */
 	HASH_ADD_PTR(s->spaces, source, space);
 	HASH_ADD(hh_serial, s->serials, serial, sizeof(space->serial), space);
 	s->by_slot[slot] = space;
