@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include "agent/unwind_spaces.h"
+#include "base/clock.h"
+#include "symbolizer/libunwind_walk.h"
 
 #define PRIVATE_CHUNK UNWIND_CHUNKS_MAX /* chunk numbers from here on are the walker's own */
 
@@ -19,6 +21,9 @@ struct unwind_view {
 	struct process *process;
 	const struct deferred_record *record;
 	const uint8_t *stack;
+	uint64_t registers[LIBUNWIND_REGISTERS];
+	bool by_libunwind;	 /* libunwind walks along */
+	uint32_t libunwind_depth; /* frames that it has come to */
 };
 
 struct deferred_walker {
@@ -30,6 +35,9 @@ struct deferred_walker {
 	const uint32_t *epoch;
 	struct unwind_vector vector;
 	struct unwind_walk walk;
+	struct libunwind_walk *libunwind; /* NULL: not on this machine */
+	uint32_t libunwind_epoch;
+	uint64_t libunwind_ns; /* in that epoch */
 	struct deferred_walk_stats stats;
 };
 
@@ -113,6 +121,11 @@ int deferred_walker_create(struct image_table *images, struct unwind_images *tab
 	w->slots = slots;
 	w->n_slots = n_slots;
 	w->epoch = epoch;
+	int err = libunwind_walk_create(&w->libunwind);
+	if (err < 0 && err != -EOPNOTSUPP) {
+		free(w);
+		return err;
+	}
 	*walker_out = w;
 	return 0;
 }
@@ -152,34 +165,138 @@ static bool load_table(struct deferred_walker *w, struct process *process)
 	return entry && entry->resident && w->slots[w->walk.mapping.table].serial == w->walk.mapping.serial;
 }
 
-static void walk_by_tables(struct deferred_walker *w, struct unwind_view *view, struct deferred_stack *out)
+static int find_image(void *context, uint64_t pc, int *fd_out, uint64_t *bias_out)
 {
-	bool loaded = false;
+	const struct unwind_view *view = context;
+	const struct mapping *mapping = mapset_find(view->process->mappings, pc);
+	const struct image *image =
+		mapping && mapping->image != MAPPING_NO_IMAGE ? image_table_get(view->walker->images, mapping->image) : NULL;
+	uint64_t vaddr;
+
+	if (!image || image->fd < 0 || !image_vaddr(image, pc - mapping->start + mapping->file_offset, &vaddr))
+		return -ENOENT;
+	*fd_out = image->fd;
+	*bias_out = pc - vaddr;
+	return 0;
+}
+
+/* Let libunwind come to the frame at hand. It must see the same frames: where it does not, one of both is wrong. */
+static bool follow_by_libunwind(struct deferred_walker *w, struct unwind_view *view, const struct deferred_stack *out)
+{
+	struct libunwind_frame frame;
+
+	if (!w->libunwind)
+		return false;
+	if (!view->by_libunwind) {
+		struct libunwind_input input = {
+			.registers = view->registers,
+			.pc = view->record->pc,
+			.stack = view->stack,
+			.stack_address = view->record->stack,
+			.stack_bytes = view->record->n_bytes,
+			.find_image = find_image,
+			.context = view,
+		};
+		memcpy(view->registers, view->record->registers, sizeof(view->registers));
+		if (libunwind_walk_begin(w->libunwind, &input) < 0)
+			return false;
+		view->by_libunwind = true;
+		view->libunwind_depth = 1;
+	}
+	for (; view->libunwind_depth < out->n; view->libunwind_depth++) {
+		if (libunwind_walk_step(w->libunwind, &frame) <= 0)
+			return false;
+		uint64_t found = out->frames[view->libunwind_depth];
+		if (frame.pc != found && frame.pc + 1 != found)
+			return false;
+	}
+	return true;
+}
+
+/* One step that the tables cannot do: they do not express the rule, it needs a register that they do not follow, or there was no
+ * room for them. The walk by tables goes on from there, now with all registers. Sets w->walk.end when there is no caller. */
+static bool step_by_libunwind(struct deferred_walker *w, struct unwind_view *view, const struct deferred_stack *out)
+{
+	struct unwind_walk *walk = &w->walk;
+	struct libunwind_frame frame;
+
+	if (!follow_by_libunwind(w, view, out))
+		return false;
+	int more = libunwind_walk_step(w->libunwind, &frame);
+	if (more == 0)
+		walk->end = END_COMPLETE;
+	if (more == -EFAULT)
+		walk->end = END_UNREADABLE;
+	if (more <= 0 || frame.pc < UNWIND_PAGE_BYTES || frame.pc >= UNWIND_USER_TOP)
+		return false;
+	view->libunwind_depth++;
+	memcpy(walk->registers, frame.registers, sizeof(frame.registers));
+	walk->pc = frame.pc;
+	walk->sp = frame.registers[UNWIND_SP];
+	walk->fp = frame.registers[UNWIND_FP];
+	walk->exact = frame.exact;
+	walk->has_registers = true;
+	walk->by_frame_pointer = false;
+	return true;
+}
+
+static bool may_use_libunwind(struct deferred_walker *w)
+{
+	if (w->libunwind_epoch != *w->epoch) {
+		w->libunwind_epoch = *w->epoch;
+		w->libunwind_ns = 0;
+	}
+	return w->libunwind_ns < LIBUNWIND_EPOCH_NS;
+}
+
+static bool try_libunwind(struct deferred_walker *w, struct unwind_view *view, const struct deferred_stack *out)
+{
+	if (!may_use_libunwind(w)) {
+		w->stats.libunwind_refused++;
+		return false;
+	}
+	uint64_t begin_ns = clock_ns(CLOCK_MONOTONIC);
+	bool done = step_by_libunwind(w, view, out);
+	uint64_t ns = clock_ns(CLOCK_MONOTONIC) - begin_ns;
+	w->libunwind_ns += ns;
+	w->stats.libunwind_ns += ns;
+	w->stats.by_libunwind += done;
+	return done;
+}
+
+/* Returns whether w->walk is at the caller; else w->walk.end says why not. */
+static bool step(struct deferred_walker *w, struct unwind_view *view, const struct deferred_stack *out)
+{
+	struct unwind_walk *walk = &w->walk;
+
+	if (unwind_step(view, walk))
+		return true;
+	if (walk->end == END_NO_TABLE && load_table(w, view->process) && unwind_step(view, walk))
+		return true;
+	return (walk->end == END_NO_TABLE || walk->end == END_UNSUPPORTED_RULE) && try_libunwind(w, view, out);
+}
+
+static void walk_frames(struct deferred_walker *w, struct unwind_view *view, struct deferred_stack *out)
+{
+	const struct unwind_walk *walk = &w->walk;
 
 	out->n = 0;
-	out->frames[out->n++] = w->walk.pc;
-	for (;;) {
+	out->frames[out->n++] = walk->pc;
+	while (step(w, view, out)) {
 		if (out->n == USER_FRAMES_MAX) {
 			out->end = END_TOO_DEEP;
 			return;
 		}
-		if (unwind_step(view, &w->walk)) {
-			out->frames[out->n - 1] += out->n > 1 && w->walk.exact; /* see struct arena_entry */
-			out->frames[out->n++] = w->walk.pc + w->walk.exact;
-			loaded = false;
-			continue;
-		}
-		out->end = (uint8_t)w->walk.end;
-		if (out->end != END_NO_TABLE || loaded || !load_table(w, view->process))
-			return;
-		loaded = true; /* the same step again */
+		out->frames[out->n - 1] += out->n > 1 && walk->exact; /* see struct arena_entry */
+		out->frames[out->n++] = walk->pc + walk->exact;
 	}
+	out->end = (uint8_t)walk->end;
 }
 
 void deferred_walk(struct deferred_walker *w, struct process *process, const struct deferred_record *record,
 		   const uint8_t *stack, struct deferred_stack *out)
 {
-	struct unwind_view view = {w, process, record, stack};
+	struct unwind_view view = {.walker = w, .process = process, .record = record, .stack = stack};
 
 	w->stats.walks++;
 	out->n = 1;
@@ -190,7 +307,7 @@ void deferred_walk(struct deferred_walker *w, struct process *process, const str
 	if (unwind_vector_build(&w->vector, process->mappings, w->images, w->tables) < 0 || !w->vector.n)
 		return;
 	begin(w, record);
-	walk_by_tables(w, &view, out);
+	walk_frames(w, &view, out);
 	if (out->end == END_COMPLETE || out->end == END_FRAME_ZERO)
 		w->stats.complete++;
 }
@@ -205,5 +322,6 @@ void deferred_walker_destroy(struct deferred_walker *w)
 	if (!w)
 		return;
 	unwind_vector_deinit(&w->vector);
+	libunwind_walk_destroy(w->libunwind);
 	free(w);
 }

@@ -1,5 +1,6 @@
 /* A walk that the kernel program left to user space: the same steps (bpf/unwind.h), over the registers and the copied top of the stack.
- * Where the tables do not express a rule, libunwind evaluates it over the same bytes. Not thread-safe. */
+ * Where the tables do not express a rule, libunwind evaluates it over the same bytes (symbolizer/libunwind_walk.h), and the tables
+ * go on from the caller. Not thread-safe. */
 #ifndef HEARTH_AGENT_DEFERRED_WALK_H
 #define HEARTH_AGENT_DEFERRED_WALK_H
 
@@ -7,6 +8,8 @@
 #include "agent/process_table.h"
 #include "agent/unwind_images.h"
 #include "agent/unwind_memory.h"
+
+#define LIBUNWIND_EPOCH_NS 250000000u /* of an epoch's 5 s that libunwind may have: a strange program must not make us busy */
 
 struct deferred_walker;
 
@@ -20,7 +23,9 @@ struct deferred_stack {
 struct deferred_walk_stats {
 	uint64_t walks;
 	uint64_t complete;	/* that reached the outermost frame */
-	uint64_t by_libunwind;	/* of these */
+	uint64_t by_libunwind;	/* steps that the tables could not do */
+	uint64_t libunwind_ns;	/* spent on them, and on what failed */
+	uint64_t libunwind_refused; /* steps that its time was used up for; their stacks stay as they were */
 };
 
 /* All borrowed. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 #include <valgrind/valgrind.h>
 
@@ -164,6 +165,87 @@ static void deeper_than_the_copy(void **state)
 	}
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static double walk_us(void)
+{
+	uint64_t begin = now_ns();
+	int n = RUNNING_ON_VALGRIND ? 2 : 1000;
+
+	for (int i = 0; i < n; i++) {
+		fixture.epoch++; /* libunwind has a budget of time in each */
+		walk_taken();
+	}
+	return (double)(now_ns() - begin) / 1e3 / n;
+}
+
+static void a_rule_that_tables_do_not_express(void **state)
+{
+	struct deferred_walk_stats stats;
+
+	(void)state;
+	shape_odd(&taken);
+	assert_walk_is_trace(&fixture, &taken);
+	walk_taken();
+	assert_frames("stack_capture", "plain_inner", "odd_inner", "odd_frame", "shape_odd",
+		      "a_rule_that_tables_do_not_express");
+	deferred_walk_stats(fixture.walker, &stats);
+	assert_int_equal(stats.by_libunwind, 2);
+	assert_int_equal(stats.complete, 2);
+	double with = walk_us();
+	shape_plain(&taken);
+	print_message("# a walk with a step by libunwind: %.1f us, without: %.1f us\n", with, walk_us());
+}
+
+/* Where the budget has no room for any table, libunwind does all of it. */
+static void without_tables(void **state)
+{
+	struct deferred_walk_stats stats;
+
+	(void)state;
+	shape_signal(&taken);
+	assert_walk_is_trace(&fixture, &taken);
+	/* Everything that is there was sampled in this epoch, and everything that is not was refused in it. */
+	for (uint32_t i = 0; i < FIXTURE_SLOTS; i++)
+		fixture.slots[i].serial = fixture.slots[i].serial ? UINT32_MAX : 0;
+	assert_walk_is_trace(&fixture, &taken);
+	deferred_walk_stats(fixture.walker, &stats);
+	walk_taken();
+	assert_true(stats.by_libunwind >= stack.n - 1U);
+	print_message("# a walk of %d frames by libunwind alone: %.1f us\n", stack.n, walk_us());
+	shape_deep(&taken, 100);
+	walk_taken();
+	assert_int_equal(stack.end, END_COMPLETE);
+	print_message("# a walk of %d frames by libunwind alone: %.1f us\n", stack.n, walk_us());
+}
+
+static void libunwind_has_a_budget_of_time(void **state)
+{
+	struct deferred_walk_stats stats;
+
+	(void)state;
+	shape_odd(&taken);
+	for (int i = 0; i < 2000000; i++) {
+		walk_taken();
+		deferred_walk_stats(fixture.walker, &stats);
+		if (stats.libunwind_refused)
+			break;
+	}
+	assert_true(stats.libunwind_ns >= LIBUNWIND_EPOCH_NS);
+	assert_int_equal(stats.libunwind_refused, 1);
+	assert_int_equal(stack.end, END_UNSUPPORTED_RULE);
+	assert_int_equal(stack.n, 4);
+	fixture.epoch++;
+	walk_taken();
+	assert_int_equal(stack.end, END_COMPLETE);
+}
+
 /* ---- every instruction of a call ---- */
 
 static void work_for_steps(void)
@@ -203,7 +285,8 @@ static bool is_outside(void)
 
 static void every_instruction_of_a_call(void **state)
 {
-	size_t bad = 0, unsupported = 0;
+	struct deferred_walk_stats stats;
+	size_t bad = 0;
 
 	(void)state;
 	if (RUNNING_ON_VALGRIND)
@@ -213,14 +296,15 @@ static void every_instruction_of_a_call(void **state)
 	if (n > STEPS_MAX)
 		n = STEPS_MAX;
 	for (size_t i = 0; i < n; i++) {
+		fixture.epoch++;
 		walk_snapshot(&fixture, steps[i], steps[i]->n_bytes, &stack);
-		unsupported += stack.end == END_UNSUPPORTED_RULE;
-		if (is_whole() || is_outside() || stack.end == END_UNSUPPORTED_RULE)
+		if (is_whole() || is_outside())
 			continue;
 		if (bad++ < 3)
 			print_walk(&fixture, &stack);
 	}
-	print_message("# %zu instructions, %zu walks of rules that the tables do not express\n", n, unsupported);
+	deferred_walk_stats(fixture.walker, &stats);
+	print_message("# %zu instructions, %llu steps by libunwind\n", n, (unsigned long long)stats.by_libunwind);
 	free_steps(n);
 	assert_int_equal(bad, 0);
 }
@@ -400,6 +484,9 @@ int main(void)
 		TEST(in_a_thread),
 		TEST(behind_clone),
 		TEST(deeper_than_the_copy),
+		TEST(a_rule_that_tables_do_not_express),
+		TEST(without_tables),
+		TEST(libunwind_has_a_budget_of_time),
 		TEST(every_instruction_of_a_call),
 		TEST(every_length_of_the_copy),
 		TEST(random_registers_and_bytes),

@@ -208,6 +208,42 @@ SHAPE void shape_clone(struct snapshot *snapshot)
 	munmap(stack, bytes);
 }
 
+/* DW_CFA_def_cfa_expression: breg7 0, deref, deref. */
+__asm__(".text\n"
+	".type odd_frame, @function\n"
+	"odd_frame:\n"
+	".cfi_startproc\n"
+	"sub $24, %rsp\n"
+	".cfi_adjust_cfa_offset 24\n"
+	"lea 32(%rsp), %rax\n"
+	"mov %rax, 8(%rsp)\n"
+	"lea 8(%rsp), %rax\n"
+	"mov %rax, (%rsp)\n"
+	".cfi_remember_state\n"
+	".cfi_escape 0x0f, 4, 0x77, 0, 0x06, 0x06\n"
+	"call odd_inner\n"
+	".cfi_restore_state\n"
+	"add $24, %rsp\n"
+	".cfi_adjust_cfa_offset -24\n"
+	"ret\n"
+	".cfi_endproc\n"
+	".size odd_frame, . - odd_frame\n");
+
+void odd_frame(struct snapshot *snapshot);
+void odd_inner(struct snapshot *snapshot);
+
+__attribute__((used)) SHAPE void odd_inner(struct snapshot *snapshot)
+{
+	plain_inner(snapshot, sink, 5);
+	KEEP_FRAME();
+}
+
+SHAPE void shape_odd(struct snapshot *snapshot)
+{
+	odd_frame(snapshot);
+	KEEP_FRAME();
+}
+
 SHAPE void shape_deep(struct snapshot *snapshot, int n)
 {
 	if (n <= 0)

@@ -20,6 +20,8 @@ void shape_coroutine(struct snapshot *snapshot);
 /* In a thread, and in what clone() begins. */
 void shape_thread(struct snapshot *snapshot);
 void shape_clone(struct snapshot *snapshot);
+/* Its CFA is **rsp: an expression that tables do not have a form for. */
+void shape_odd(struct snapshot *snapshot);
 /* n frames of recursion. */
 void shape_deep(struct snapshot *snapshot, int n);
 
