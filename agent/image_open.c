@@ -116,35 +116,57 @@ static int more_telling(int a, int b)
 	return -ENOENT;
 }
 
+/* By path: in the process's root. Only when the process is gone in its parent's, then in ours: a living one's own root is the
+ * only right one. process: /proc/PID, or -ESRCH. */
+static int open_by_path(int process, const struct image_request *request, struct opened_image *opened)
+{
+	opened->route = IMAGE_BY_ROOT;
+	int err = process < 0 ? -ESRCH : open_in_root_of(process, request, opened);
+	if (err != -ESRCH)
+		return err;
+	opened->route = IMAGE_BY_PARENT;
+	err = open_by_parent(request, opened);
+	if (err == 0 || err == -EINVAL)
+		return err;
+	opened->route = IMAGE_BY_OWN_ROOT;
+	int own = open_in_own_root(request, opened);
+	return own < 0 ? more_telling(own, err) : 0;
+}
+
 int image_open(const struct image_request *request, struct opened_image *opened_out)
 {
 	struct opened_image opened = {.route = IMAGE_BY_MAP_FILES};
 	AUTO_CLOSE int process = open_process(request->tgid);
-	int err = -ESRCH, last = -ENOENT;
 
-	if (process >= 0) {
-		err = open_map_file(process, request, &opened);
-		if (err == 0) {
-			*opened_out = opened;
-			return 0;
-		}
-		last = more_telling(err, last);
-		opened.route = IMAGE_BY_ROOT;
-		err = open_in_root_of(process, request, &opened);
+	int err = process < 0 ? -ESRCH : open_map_file(process, request, &opened);
+	if (err < 0) {
+		int by_path = open_by_path(process, request, &opened);
+		err = by_path < 0 ? more_telling(by_path, err) : 0;
 	}
-	/* Only when the process is gone: a living one's own root is the only right one. */
-	if (err == -ESRCH) {
-		last = more_telling(err, last);
-		opened.route = IMAGE_BY_PARENT;
-		err = open_by_parent(request, &opened);
-		if (err < 0 && err != -EINVAL) {
-			last = more_telling(err, last);
-			opened.route = IMAGE_BY_OWN_ROOT;
-			err = open_in_own_root(request, &opened);
-		}
-	}
+	if (err == 0)
+		*opened_out = opened;
+	return err;
+}
+
+#define DEBUG_FOLDER "/usr/lib/debug/.build-id/"
+
+int image_open_debug(const struct image_request *request, const uint8_t *build_id, uint8_t n_bytes,
+		     struct opened_image *opened_out)
+{
+	char path[sizeof(DEBUG_FOLDER) + 2 * UINT8_MAX + sizeof("/.debug")];
+	struct image_request debug = {.tgid = request->tgid, .parent = request->parent, .path = path};
+	struct opened_image opened;
+	int n = snprintf(path, sizeof(path), DEBUG_FOLDER "%02x/", n_bytes ? build_id[0] : 0);
+
+	if (n_bytes < 4 || n_bytes > 64)
+		return -EINVAL;
+	for (uint8_t i = 1; i < n_bytes; i++)
+		n += snprintf(path + n, sizeof(path) - (size_t)n, "%02x", build_id[i]);
+	snprintf(path + n, sizeof(path) - (size_t)n, ".debug");
+	AUTO_CLOSE int process = open_process(debug.tgid);
+	int err = open_by_path(process, &debug, &opened);
 	if (err < 0)
-		return more_telling(err, last);
+		return more_telling(err, -ENOENT);
 	*opened_out = opened;
 	return 0;
 }

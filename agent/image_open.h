@@ -43,4 +43,10 @@ struct opened_image {
  * -EINVAL (not a regular file), -EFBIG (over 16 GiB), -EACCES/-EPERM (not allowed), -EMFILE. The most telling error of the routes tried. */
 int image_open(const struct image_request *request, struct opened_image *opened_out);
 
+/* Open a separate debug file: /usr/lib/debug/.build-id/xx/yyyy.debug, inside the root that the image's own path would be looked
+ * up in. That it has this build id is for the caller to see. request: tgid and parent count.
+ * Returns as image_open(); -EINVAL also for a build id that names no file (SAFETY 11). */
+int image_open_debug(const struct image_request *request, const uint8_t *build_id, uint8_t n_bytes,
+		     struct opened_image *opened_out);
+
 #endif

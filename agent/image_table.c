@@ -125,12 +125,24 @@ static void drop_keys(struct image_table *t, uint32_t slot)
 	}
 }
 
-static void free_image(struct image *image)
+static void close_files(struct image_table *t, struct image *image)
+{
+	int *const fds[] = {&image->fd, &image->debug_fd};
+
+	for (size_t i = 0; i < 2; i++) {
+		if (*fds[i] < 0)
+			continue;
+		close(*fds[i]);
+		*fds[i] = -1;
+		t->n_open--;
+	}
+}
+
+static void free_image(struct image_table *t, struct image *image)
 {
 	if (!image)
 		return;
-	if (image->fd >= 0)
-		close(image->fd);
+	close_files(t, image);
 	free(image->segments);
 	free(image->path);
 	free(image);
@@ -141,10 +153,9 @@ static void forget(struct image_table *t, uint32_t slot)
 	struct image *image = t->slots[slot];
 
 	drop_keys(t, slot);
-	t->n_open -= image->fd >= 0;
 	t->slots[slot] = NULL;
 	t->stats.images--;
-	free_image(image);
+	free_image(t, image);
 }
 
 static int64_t new_image(struct image_table *t, const char *path)
@@ -165,7 +176,7 @@ static int64_t new_image(struct image_table *t, const char *path)
 		return -ENOMEM;
 	}
 	image->id = t->next_id++;
-	image->fd = -1;
+	image->fd = image->debug_fd = -1;
 	image->state = IMAGE_UNOPENED;
 	image->path = copy;
 	t->slots[slot] = image;
@@ -186,9 +197,7 @@ static void make_room_for_file(struct image_table *t)
 			oldest = t->slots[i];
 	if (!oldest)
 		return;
-	close(oldest->fd);
-	oldest->fd = -1;
-	t->n_open--;
+	close_files(t, oldest);
 	t->stats.closed++;
 }
 
@@ -223,10 +232,28 @@ static int take_file(struct image_table *t, struct image *image, int fd)
 	memcpy(image->build_id, info.build_id, info.build_id_bytes);
 	image->build_id_bytes = info.build_id_bytes;
 	image->state = IMAGE_READ;
+	image->lacks_cfi = info.lacks_cfi;
 	image->fd = fd;
 	t->n_open++;
 	t->stats.opened++;
 	return 0;
+}
+
+/* The image's debug file, while the process is there to lead to it. Another build id is another program's file. */
+static void open_debug_file(struct image_table *t, struct image *image, const struct image_sight *sight)
+{
+	struct opened_image opened;
+
+	if (!image->lacks_cfi || image_open_debug(&sight->where, image->build_id, image->build_id_bytes, &opened) < 0)
+		return;
+	if (!symbolizer_is_debug_file(t->symbolizer, opened.fd, image->build_id, image->build_id_bytes)) {
+		close(opened.fd);
+		t->stats.mismatched++;
+		return;
+	}
+	image->debug_fd = opened.fd;
+	t->n_open++;
+	t->stats.debug_opened++;
 }
 
 static void open_file(struct image_table *t, struct image *image, const struct image_sight *sight)
@@ -244,6 +271,8 @@ static void open_file(struct image_table *t, struct image *image, const struct i
 		err = take_file(t, image, opened.fd);
 	else if (err == -ESTALE)
 		t->stats.mismatched++;
+	if (err == 0)
+		open_debug_file(t, image, sight);
 	if (err < 0 && image->state == IMAGE_UNOPENED)
 		t->stats.unopened++;
 }
@@ -267,18 +296,17 @@ static int64_t unify(struct image_table *t, uint32_t slot, const struct image_ke
 	struct image *first = t->slots[known];
 	if (first->fd < 0 && image->fd >= 0) {
 		first->fd = take_fd(&image->fd);
+		first->debug_fd = take_fd(&image->debug_fd);
 		if (first->state != IMAGE_READ) {
 			first->state = IMAGE_READ;
 			first->segments = take_ptr(image->segments);
 			first->n_segments = image->n_segments;
 		}
-	} else {
-		t->n_open -= image->fd >= 0;
 	}
 	drop_keys(t, slot);
 	t->slots[slot] = NULL;
 	t->stats.images--;
-	free_image(image);
+	free_image(t, image);
 	add_key(t, key, known);
 	return known;
 }

@@ -31,11 +31,13 @@ enum image_state {
 struct image {
 	uint32_t id; /* never used again for another image */
 	enum image_state state;
-	int fd; /* -1 when not open */
+	int fd;	      /* -1 when not open */
+	int debug_fd; /* of its separate debug file, where the image has no CFI of its own; -1: none. Open only while fd is */
 	uint64_t last_used; /* window number */
 	uint8_t build_id[BUILD_ID_MAX];
 	uint8_t build_id_bytes;
 	uint8_t n_segments;
+	bool lacks_cfi; /* see struct image_info */
 	struct image_segment *segments;
 	char *path; /* as first seen */
 };
@@ -46,6 +48,7 @@ struct image_table_stats {
 	uint64_t unopened;  /* sights of files that could not be opened */
 	uint64_t failed;    /* files that are not readable ELF */
 	uint64_t mismatched; /* a path led to another file than the mapped one */
+	uint64_t debug_opened;	/* separate debug files */
 	uint64_t closed;     /* descriptors given up for the budget */
 	uint64_t forgotten;  /* images given up for the budget */
 	uint64_t refused;    /* sights while the table was full of images in use */

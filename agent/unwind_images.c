@@ -223,7 +223,7 @@ static int compile(struct unwind_images *u, struct node *node, const struct imag
 {
 	struct unwind_image *compiled = NULL;
 
-	int err = symbolizer_unwind(u->symbolizer, image->fd, -1, &compiled);
+	int err = symbolizer_unwind(u->symbolizer, image->fd, image->debug_fd, &compiled);
 	if (err < 0) {
 		/* Not tried again (SAFETY 12); its code is walked by frame pointers. */
 		node->failed = true;

@@ -42,7 +42,7 @@ int unwind_images_create(struct symbolizer *symbolizer, struct unwind_memory *me
 			 struct unwind_images **images_out);
 
 /* The entry of an image; compiles it at first sight, and loads its tables when that costs nobody else's place, or at any price when
- * wanted. debug_fd: see symbolizer_unwind(). Borrowed until the next call. NULL: out of memory, or not known: the file is not open. */
+ * wanted. Borrowed until the next call. NULL: out of memory, or not known: the file is not open. */
 const struct unwind_entry *unwind_images_get(struct unwind_images *u, const struct image *image, bool wanted);
 
 /* Free room for something else than tables. Returns whether anything was given up. */

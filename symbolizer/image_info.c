@@ -109,6 +109,20 @@ static int add_segment(const struct elf_file *elf, const struct elf_segment *seg
 	return 0;
 }
 
+/* .eh_frame_hdr has 12 bytes and then 8 for each function that has CFI. Whoever links a program gets a few from libc's start files.
+ * Functions of more than 1 KiB on the average do occur; then a debug file is looked for in vain. */
+static bool lacks_cfi(const struct elf_segment *segments, size_t n, const struct image_info *info)
+{
+	uint64_t functions = 0, text = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (segments[i].type == PT_GNU_EH_FRAME && segments[i].file_bytes > 12)
+			functions = (segments[i].file_bytes - 12) / 8;
+	for (uint8_t i = 0; i < info->n_segments; i++)
+		text += info->segments[i].file_bytes;
+	return functions < text / 1024 + 1;
+}
+
 int image_info_read(const struct elf_file *elf, struct image_info *info_out)
 {
 	struct image_info info = { .address_bytes = elf->is_64 ? 8 : 4 };
@@ -126,6 +140,17 @@ int image_info_read(const struct elf_file *elf, struct image_info *info_out)
 	err = read_build_id(elf, segments, n, &info);
 	if (err < 0)
 		return err;
+	info.lacks_cfi = lacks_cfi(segments, n, &info);
 	*info_out = info;
 	return 0;
+}
+
+int image_info_read_build_id(const struct elf_file *elf, struct image_info *info_out)
+{
+	struct image_info info = {0};
+
+	int err = read_build_id(elf, NULL, 0, &info);
+	if (err == 0)
+		*info_out = info;
+	return err;
 }

@@ -11,4 +11,8 @@
  * Returns 0, -EBADMSG (an executable segment is not in the file or wraps), -ENOMEM or the errno of a failed read. */
 int image_info_read(const struct elf_file *elf, struct image_info *info_out);
 
+/* Only the build id, of a file whose segments may lie elsewhere: a separate debug file has the headers of its image, and not its bytes.
+ * info_out: the rest is zeroed. Returns 0, -ENOMEM or the errno of a failed read. */
+int image_info_read_build_id(const struct elf_file *elf, struct image_info *info_out);
+
 #endif

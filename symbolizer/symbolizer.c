@@ -54,6 +54,22 @@ int symbolizer_image(struct symbolizer *s, int fd, struct image_info *info_out)
 	return err;
 }
 
+bool symbolizer_is_debug_file(struct symbolizer *s, int fd, const uint8_t *build_id, uint8_t n_bytes)
+{
+	struct image_info info;
+	struct elf_file elf;
+
+	s->stats.images_read++;
+	int err = elf_file_open(fd, &elf);
+	if (err == 0)
+		err = image_info_read_build_id(&elf, &info);
+	if (err < 0) {
+		s->stats.images_rejected++;
+		return false;
+	}
+	return n_bytes && info.build_id_bytes == n_bytes && memcmp(info.build_id, build_id, n_bytes) == 0;
+}
+
 /* --- batches --------------------------------------------------------------------------------------------------- */
 
 static int compare_asked(const void *left, const void *right)

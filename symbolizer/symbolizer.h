@@ -31,6 +31,7 @@ struct image_info {
 	uint8_t address_bytes;	/* 4 or 8 */
 	uint8_t n_segments;
 	bool segments_dropped;	/* the file had more than IMAGE_SEGMENTS_MAX */
+	bool lacks_cfi;		/* most of its code has none of its own: a debug file may have it */
 	struct image_segment segments[IMAGE_SEGMENTS_MAX];
 };
 
@@ -92,6 +93,9 @@ int symbolizer_create(const struct symbolizer_options *options, struct symbolize
  * Returns 0, -ENOEXEC (not an ELF file that hearth can read), -EBADMSG (an ELF file with bad headers), -E2BIG
  * (over a limit), or the errno of a failed read. */
 int symbolizer_image(struct symbolizer *s, int fd, struct image_info *info_out);
+
+/* Is this file the separate debug file of an image with this build id? fd: as above. Damaged files are not. */
+bool symbolizer_is_debug_file(struct symbolizer *s, int fd, const uint8_t *build_id, uint8_t n_bytes);
 
 /* Name a batch of addresses of one image.
  * image_id: the caller's stable number of this image, the key of the symbol table cache.

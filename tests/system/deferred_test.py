@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
 """Walks that the kernel program leaves to user space."""
+import os
+import subprocess
+
 from harness import *
 
 
@@ -15,6 +18,41 @@ def odd():
                 and names[names.index("odd_frame") - 2:names.index("odd_frame")] == ["main", "odd_outer"]
                 and not any(name.startswith("[truncated") for name in names))
     assert whole > 0.95 * total, (whole, total, summary["stacks"])
+
+
+def bare_root(folder, *, matching):
+    """A root folder with a program that has no CFI, and a debug file under its build id."""
+    flags = ["-O2", "-g", "-DROUNDS=12", "-nostdlib", "-static", "-fomit-frame-pointer", "-fno-asynchronous-unwind-tables",
+             "-fno-stack-protector"]
+    program = build("bare.c", "bare", *flags, "-Wl,--build-id=0x" + "5a" * 20)
+    other = build("bare.c", "bare_other", *flags, "-Wl,--build-id=0x" + "a5" * 20)
+    debug = os.path.join(folder, "usr/lib/debug/.build-id/5a")
+    os.makedirs(debug)
+    subprocess.run(["objcopy", "--only-keep-debug", program if matching else other, debug + "/" + "5a" * 19 + ".debug"],
+                   check=True)
+    subprocess.run(["objcopy", "--strip-debug", program, os.path.join(folder, "bare")], check=True)
+    return folder
+
+
+def bare_stacks(folder, **options):
+    root = bare_root(folder, **options)
+    record("-F", "199", "-o", "bare.folded", "--", "chroot", root, "/bare", timeout=100)
+    return [(names, count) for names, count in folded("bare.folded") if "bare_inner" in names]
+
+
+@test("CFI of a separate debug file, in the root of the process")
+def debug_file():
+    stacks = bare_stacks("root", matching=True)
+    total = sum(count for _, count in stacks)
+    whole = sum(count for names, count in stacks
+                if names[1:6] == ["_start", "bare_main", "bare_outer", "bare_middle", "bare_inner"])
+    assert total > 50 and whole > 0.95 * total, stacks[:5]
+
+
+@test("a debug file with another build id is none")
+def wrong_debug_file():
+    stacks = bare_stacks("wrong_root", matching=False)
+    assert stacks and not any("bare_outer" in names for names, _ in stacks), stacks[:5]
 
 
 run()

@@ -105,6 +105,26 @@ static void regular_files_only(void **state)
 	assert_int_equal(try_path(""), -ENOENT);
 }
 
+static void debug_files_by_build_id(void **state)
+{
+	static const uint8_t ID[255] = {0xfe, 0xdc, 0xba, 0x98};
+	struct image_request request = request_for(getpid(), "/ignored");
+	struct opened_image opened = {.fd = -77};
+
+	if (!has_openat2())
+		skip();
+	(void)state;
+	assert_int_equal(image_open_debug(&request, ID, 4, &opened), -ENOENT);
+	assert_int_equal(image_open_debug(&request, ID, 64, &opened), -ENOENT);
+	assert_int_equal(image_open_debug(&request, ID, 65, &opened), -EINVAL);
+	assert_int_equal(image_open_debug(&request, ID, 255, &opened), -EINVAL);
+	assert_int_equal(image_open_debug(&request, ID, 3, &opened), -EINVAL);
+	assert_int_equal(image_open_debug(&request, ID, 0, &opened), -EINVAL);
+	request.tgid = GONE;
+	assert_int_equal(image_open_debug(&request, ID, 20, &opened), -ENOENT);
+	assert_int_equal(opened.fd, -77);
+}
+
 static void the_inode_must_match(void **state)
 {
 	if (!has_openat2())
@@ -267,7 +287,7 @@ int main(void)
 		IN_FOLDER(regular_files_only),	    IN_FOLDER(the_inode_must_match),
 		IN_FOLDER(magic_links_are_not_followed), IN_FOLDER(the_mapped_file_itself),
 		IN_FOLDER(deleted_files_and_other_roots), IN_FOLDER(a_process_that_is_gone),
-		IN_FOLDER(long_paths),
+		IN_FOLDER(long_paths),		    IN_FOLDER(debug_files_by_build_id),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

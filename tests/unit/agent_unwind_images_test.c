@@ -102,7 +102,7 @@ static const struct image *add_image(uint32_t i, uint32_t kib)
 	assert_non_null(cfi);
 	elf_writer_init(&writer, true);
 	elf_writer_section(&writer, ".eh_frame", SHT_PROGBITS, SHF_ALLOC, 0x1000, cfi, make_cfi(cfi, n_rows));
-	images[i] = (struct image){.id = i, .state = IMAGE_READ, .fd = elf_writer_fd(&writer)};
+	images[i] = (struct image){.id = i, .debug_fd = -1, .state = IMAGE_READ, .fd = elf_writer_fd(&writer)};
 	assert_true(images[i].fd >= 0);
 	elf_writer_deinit(&writer);
 	free(cfi);
@@ -273,12 +273,12 @@ static void a_file_that_is_no_elf_fails_once(void **state)
 
 	(void)state;
 	begin(1 << 20);
-	images[0] = (struct image){.id = 1, .fd = bytes_fd("nothing", 7)};
+	images[0] = (struct image){.id = 1, .debug_fd = -1, .fd = bytes_fd("nothing", 7)};
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(unwind_images_get(tables, &images[0], true)->n_pieces, 0);
 	unwind_images_stats(tables, &stats);
 	assert_int_equal(stats.failed, 1);
-	images[1] = (struct image){.id = 2, .fd = -1};
+	images[1] = (struct image){.id = 2, .debug_fd = -1, .fd = -1};
 	assert_null(unwind_images_get(tables, &images[1], true));
 	end();
 }

@@ -4,6 +4,8 @@
 #include "symbolizer/frame_screen.h"
 #include "symbolizer/libunwind_walk.h"
 #include "symbolizer/section_reader.h"
+#include "symbolizer/symbolizer.h"
+#include "symbolizer/unwind_compiler.h"
 #include "tests/unit/elf_writer.h"
 
 #include <dwarf.h>
@@ -173,6 +175,50 @@ static void finds_in_debug_frame(void **state)
 	assert_int_equal(find_in(hostile, sizeof(hostile), 0x1000, &entry), -EOPNOTSUPP);
 }
 
+static void tables_of_a_debug_file(void **state)
+{
+	static const uint8_t ID[] = "0123456789abcdefghij";
+	struct elf_writer image_writer, debug_writer;
+	struct symbolizer *symbolizer;
+	struct unwind_image *image;
+	struct image_info info;
+
+	(void)state;
+	elf_writer_init(&image_writer, true);
+	uint32_t text = elf_writer_section(&image_writer, ".text", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, 0x1000, ID, 20);
+	elf_writer_segment(&image_writer, PT_LOAD, PF_R | PF_X, text, 0x1000);
+	elf_writer_build_id(&image_writer, ID, 20);
+	elf_writer_init(&debug_writer, true);
+	elf_writer_section(&debug_writer, ".debug_frame", SHT_PROGBITS, 0, 0, DEBUG_FRAME, sizeof(DEBUG_FRAME));
+	text = elf_writer_section(&debug_writer, ".text", SHT_NOBITS, SHF_ALLOC | SHF_EXECINSTR, 0x1000, NULL, 0);
+	debug_writer.sections[text].claimed_bytes = 0x1000000;
+	elf_writer_segment(&debug_writer, PT_LOAD, PF_R | PF_X, text, 0x1000);
+	debug_writer.segments[0].claimed_bytes = 0x1000000; /* as eu-strip leaves it */
+	elf_writer_build_id(&debug_writer, ID, 20);
+	int fd = elf_writer_fd(&image_writer), debug_fd = elf_writer_fd(&debug_writer);
+
+	assert_int_equal(symbolizer_create(NULL, &symbolizer), 0);
+	assert_int_equal(symbolizer_image(symbolizer, fd, &info), 0);
+	assert_true(info.lacks_cfi);
+	assert_true(symbolizer_is_debug_file(symbolizer, debug_fd, ID, 20));
+	assert_false(symbolizer_is_debug_file(symbolizer, debug_fd, ID, 19));
+	assert_false(symbolizer_is_debug_file(symbolizer, debug_fd, ID + 1, 20));
+	assert_false(symbolizer_is_debug_file(symbolizer, debug_fd, ID, 0));
+	assert_int_equal(symbolizer_unwind(symbolizer, fd, -1, &image), 0);
+	assert_int_equal(image->n_tables, 0);
+	unwind_image_free(image);
+	assert_int_equal(symbolizer_unwind(symbolizer, fd, debug_fd, &image), 0);
+	assert_int_equal(image->n_tables, 1);
+	assert_int_equal(unwind_image_find(image, 0x1000)->cfa, CFA_REGISTER);
+	assert_int_equal(unwind_image_find(image, 0x1004)->cfa, CFA_UNSUPPORTED);
+	unwind_image_free(image);
+	symbolizer_destroy(symbolizer);
+	elf_writer_deinit(&image_writer);
+	elf_writer_deinit(&debug_writer);
+	close(fd);
+	close(debug_fd);
+}
+
 /* ---- libunwind over damaged bytes ---- */
 
 static uint32_t seed = 4711;
@@ -263,6 +309,7 @@ int main(void)
 		cmocka_unit_test(screens_expressions),
 		cmocka_unit_test(finds_all_entries),
 		cmocka_unit_test(finds_in_debug_frame),
+		cmocka_unit_test(tables_of_a_debug_file),
 		cmocka_unit_test(walks_damaged_files),
 	};
 
