@@ -178,6 +178,8 @@ $(FIX)/arm64_pac.so: FIXTURE_FLAGS = -mbranch-protection=standard
 .PHONY: unit-programs
 unit-programs: $(UNIT)
 $(B)/tests/unit/symbolizer_cfi_files_test: $(CFI_TESTS) $(B)/tests/cfi/exercise.o $(FIXTURES)
+$(B)/tests/unit/symbolizer_unwind_compiler_test: $(B)/tests/cfi/exercise.o
+$(B)/tests/unit/symbolizer_unwind_compiler_test: UNIT_LIBS := $(B)/tests/cfi/exercise.o
 $(B)/tests/unit/symbolizer_cfi_files_test: UNIT_LIBS := $(CFI_TESTS) $(B)/tests/cfi/exercise.o -ldw -lelf
 $(B)/tests/unit/agent_deferred_walk_test: WITH := tests/unit/walk_fixture.c tests/unit/stack_shapes.c
 $(B)/tests/unit/agent_unwind_images_test $(B)/tests/unit/agent_unwind_spaces_test: WITH := tests/unit/walk_fixture.c

@@ -143,7 +143,8 @@ UNWIND_INLINE bool unwind_search_table(struct unwind_view *view, struct unwind_w
 		return true;
 	__u64 pages = slot->pages + page * 4;
 	volatile __u32 *low = &w->low, *high = &w->high;
-	*low = unwind_load_u32(chunk, pages);
+	__u32 first = unwind_load_u32(chunk, pages);
+	*low = first;
 	*high = unwind_load_u32(chunk, pages + 4);
 	__u32 in_page = vaddr & (UNWIND_PAGE_BYTES - 1);
 	for (int i = 0; i < UNWIND_ROW_STEPS; i++) {
@@ -163,6 +164,8 @@ UNWIND_INLINE bool unwind_search_table(struct unwind_view *view, struct unwind_w
 	__u64 *rule = (__u64 *)&w->rule;
 	rule[0] = unwind_load_u64(chunk, rules);
 	rule[1] = unwind_load_u64(chunk, rules + 8);
+	/* The steps of a row of an earlier page are over. */
+	unwind_rule_expand(&w->rule, *low > first ? in_page - (row >> UNWIND_RULE_BITS) : UNWIND_RUN_BYTES);
 	return true;
 }
 

@@ -10,6 +10,9 @@
  * A row holds from its address to the next row, over page borders. The first row's address is the table's start, so that the row in
  * force at a page's start is the one before pages[page].
  *
+ * Pushes and pops follow each other by a byte or two, and each moves the CFA by 8: a row may stand for the whole run of them (CFA_RUN).
+ * That is three of five rows of a machine full of programs. The steps of a run are in its row's page.
+ *
  * Fixed-width types, no pointers, sizes asserted on both sides. */
 #ifndef HEARTH_BPF_UNWIND_TABLE_H
 #define HEARTH_BPF_UNWIND_TABLE_H
@@ -20,7 +23,7 @@
 #define UNWIND_PAGE_BYTES (1u << UNWIND_PAGE_BITS)
 #define UNWIND_ROW_BYTES  3
 #define UNWIND_RULE_BITS  12
-#define UNWIND_RULES_MAX  (1u << UNWIND_RULE_BITS) /* of one table; a machine full of programs has 3,200 */
+#define UNWIND_RULES_MAX  (1u << UNWIND_RULE_BITS) /* of one table; 19 of 2,054 files have more, and several tables */
 #define UNWIND_TABLE_MAX_BYTES (1u << 20) /* a larger image has several tables */
 
 /* Registers that the walk follows, by their DWARF numbers.
@@ -38,6 +41,7 @@ enum unwind_cfa {
 	CFA_REGISTER,	 /* reg + cfa_offset */
 	CFA_DEREF,	 /* *(reg + cfa_offset) + cfa_add */
 	CFA_PLT,	 /* reg + cfa_offset + ((pc & 15) >= cfa_add ? 8 : 0): a lazy PLT entry that pushes its index */
+	CFA_RUN,	 /* reg + cfa_offset and 8 for each step so far: unwind_rule_expand() makes CFA_REGISTER of it */
 	CFA_UNSUPPORTED, /* CFI that these rules do not express: the deferred walk evaluates it */
 };
 #define CFA_KIND_MASK	 0x7f
@@ -64,5 +68,37 @@ struct unwind_rule {
 	__u8 ra;
 };
 _Static_assert(sizeof(struct unwind_rule) == 16, "unwind_rule is a wire format");
+
+/* cfa_add of a run: bit n: a step, n bytes behind the row's address (bit 0: never); the number of the step, from 1, with which the frame
+ * pointer is saved at fp or, in a run down, is in place again (0: fp holds in the whole run); and that steps are by -8. */
+#define UNWIND_RUN_BYTES   16
+#define UNWIND_RUN_MASK	   0xffffu
+#define UNWIND_RUN_FP_BITS 16
+#define UNWIND_RUN_FP_MASK 0xfu
+#define UNWIND_RUN_DOWN	   (1u << 20)
+
+/* The rule of a run that holds so many bytes behind its row's address. Other rules are left as they are. */
+static inline __attribute__((always_inline)) void unwind_rule_expand(struct unwind_rule *rule, __u32 bytes)
+{
+	__u32 run = (__u32)rule->cfa_add, steps = run & UNWIND_RUN_MASK, fp_step = run >> UNWIND_RUN_FP_BITS & UNWIND_RUN_FP_MASK;
+
+	if (rule->cfa != CFA_RUN)
+		return;
+	if (bytes < UNWIND_RUN_BYTES - 1)
+		steps &= (2u << bytes) - 1;
+	/* Their number. Source: Hacker's Delight, 5-1. */
+	steps -= steps >> 1 & 0x5555;
+	steps = (steps & 0x3333) + (steps >> 2 & 0x3333);
+	steps = (steps + (steps >> 4)) & 0x0f0f;
+	steps = (steps + (steps >> 8)) & 0x1f;
+	_Bool down = run & UNWIND_RUN_DOWN;
+	rule->cfa = CFA_REGISTER;
+	rule->cfa_offset += down ? -8 * (__s32)steps : 8 * (__s32)steps;
+	rule->cfa_add = 0;
+	if (fp_step && (steps >= fp_step) == down) {
+		rule->fp = IN_PLACE;
+		rule->fp_offset = 0;
+	}
+}
 
 #endif

@@ -15,7 +15,17 @@
 /* What a rollback restores. */
 struct place {
 	uint32_t n_rows, n_pages;
-	uint32_t rule; /* in force */
+	struct unwind_rule rule; /* in force */
+};
+
+/* The last row while it may become a run; it has its place in the table, but no rule yet. */
+struct run {
+	uint64_t vaddr;
+	struct unwind_rule rule; /* at vaddr */
+	uint32_t mask;		 /* of its steps */
+	uint32_t steps, fp_step;
+	int32_t step; /* 8 or -8; 0: none yet */
+	bool is_open;
 };
 
 struct table_builder {
@@ -23,6 +33,7 @@ struct table_builder {
 	bool is_open;
 	bool has_rows; /* committed ones */
 	struct place now, saved;
+	struct run run;
 	uint64_t end, saved_end; /* of what the rows describe */
 	bool hole_is_code; /* from end on: of a function whose rows were taken back */
 	bool padded; /* the next row is the first of its transaction: it covers the padding before it */
@@ -162,26 +173,86 @@ static int put_pages(struct table_builder *b, uint64_t vaddr)
 	return 0;
 }
 
+/* The last row is what it is: give it its rule. */
+static int close_run(struct table_builder *b)
+{
+	struct run *run = &b->run;
+	struct unwind_rule rule = run->rule;
+
+	if (!run->is_open)
+		return 0;
+	run->is_open = false;
+	if (run->steps) {
+		rule.cfa = CFA_RUN;
+		rule.cfa_add = (int32_t)(run->mask | run->fp_step << UNWIND_RUN_FP_BITS | (run->step < 0 ? UNWIND_RUN_DOWN : 0));
+		if (run->fp_step && run->step > 0) { /* where the last step saved it */
+			rule.fp = b->now.rule.fp;
+			rule.fp_offset = b->now.rule.fp_offset;
+		}
+	}
+	int64_t index = intern_rule(b, &rule);
+	if (index < 0)
+		return (int)index;
+	b->rows[b->now.n_rows - 1] |= (uint32_t)index;
+	return 0;
+}
+
+/* Does a step of this run save the frame pointer, or restore it? */
+static bool changes_fp(const struct run *run, const struct unwind_rule *from, const struct unwind_rule *to)
+{
+	if (run->fp_step)
+		return false;
+	return to->cfa_offset > from->cfa_offset ? from->fp == IN_PLACE && to->fp == AT_CFA : from->fp == AT_CFA && to->fp == IN_PLACE;
+}
+
+/* Make a row the run's next step. False: it is none. */
+static bool join_run(struct table_builder *b, uint64_t vaddr, const struct unwind_rule *rule)
+{
+	const struct unwind_rule *from = &b->now.rule;
+	struct run *run = &b->run;
+	int64_t step = (int64_t)rule->cfa_offset - from->cfa_offset;
+
+	if (!run->is_open || vaddr - run->vaddr >= UNWIND_RUN_BYTES || (vaddr ^ run->vaddr) >> UNWIND_PAGE_BITS ||
+	    from->cfa != CFA_REGISTER || rule->cfa != CFA_REGISTER || from->cfa_register != rule->cfa_register ||
+	    from->ra != rule->ra || from->ra_offset != rule->ra_offset)
+		return false;
+	if (run->steps ? step != run->step : step != 8 && step != -8)
+		return false;
+	if (from->fp != rule->fp || from->fp_offset != rule->fp_offset) {
+		if (!changes_fp(run, from, rule))
+			return false;
+		run->fp_step = run->steps + 1;
+	}
+	run->steps++;
+	run->step = (int32_t)step;
+	run->mask |= 1u << (vaddr - run->vaddr);
+	return true;
+}
+
 /* A row at vaddr, when it changes something. */
 static int put_row(struct table_builder *b, uint64_t vaddr, const struct unwind_rule *rule)
 {
 	struct place *p = &b->now;
 
 	int err = put_pages(b, vaddr);
-	if (err < 0 || (p->n_rows && same_rule(&b->rules[p->rule], rule)))
+	if (err < 0 || (p->n_rows && same_rule(&p->rule, rule)))
 		return err;
-	err = reserve(&b->rows, &b->rows_capacity, (size_t)p->n_rows + 1);
-	int64_t index = err < 0 ? err : intern_rule(b, rule);
-	if (index < 0)
-		return (int)index;
-	b->rows[p->n_rows++] = (uint32_t)(vaddr & (UNWIND_PAGE_BYTES - 1)) << UNWIND_RULE_BITS | (uint32_t)index;
-	p->rule = (uint32_t)index;
+	if (!join_run(b, vaddr, rule)) {
+		err = close_run(b);
+		if (err == 0)
+			err = reserve(&b->rows, &b->rows_capacity, (size_t)p->n_rows + 1);
+		if (err < 0)
+			return err;
+		b->rows[p->n_rows++] = (uint32_t)(vaddr & (UNWIND_PAGE_BYTES - 1)) << UNWIND_RULE_BITS;
+		b->run = (struct run){.vaddr = vaddr, .rule = *rule, .is_open = true};
+	}
+	p->rule = *rule;
 	return 0;
 }
 
 static void forget_table(struct table_builder *b)
 {
-	b->is_open = b->has_rows = false;
+	b->is_open = b->has_rows = b->run.is_open = false;
 	b->n_rules = 0;
 	memset(b->slots, 0, 2 * (size_t)b->rules_capacity * sizeof(b->slots[0]));
 }
@@ -195,6 +266,8 @@ static int close_table(struct table_builder *b)
 		return forget_table(b), 0;
 	b->pages_left += PAGES_MAX; /* what was committed is finished, whatever was tried besides */
 	int err = put_row(b, b->end, &NO_RULE);
+	if (err == 0)
+		err = close_run(b);
 	if (err < 0)
 		return err;
 	struct unwind_table table = {.vaddr = b->vaddr, .start = b->start, .end = b->end, .n_pages = p->n_pages, .n_rows = p->n_rows, .n_rules = b->n_rules,
@@ -221,7 +294,10 @@ static int open_table(struct table_builder *b, uint64_t start)
 	b->now = (struct place){0};
 	b->is_open = true;
 	b->start = b->end = start;
-	return start == b->vaddr ? 0 : put_row(b, b->vaddr, &NO_RULE);
+	if (start == b->vaddr)
+		return 0;
+	int err = put_row(b, b->vaddr, &NO_RULE);
+	return err < 0 ? err : close_run(b); /* no rollback takes it back */
 }
 
 void table_builder_begin(struct table_builder *b, uint64_t start)
@@ -253,11 +329,12 @@ void table_builder_rollback(struct table_builder *b)
 	b->now = b->saved;
 	b->end = b->saved_end;
 	b->hole_is_code = true;
+	b->run.is_open = false;
 }
 
 int table_builder_commit(struct table_builder *b, uint64_t end)
 {
-	int err = b->err;
+	int err = b->err < 0 ? b->err : close_run(b);
 
 	/* Room for the row that ends the table, and its pages. */
 	uint64_t pages = ((end - b->vaddr) >> UNWIND_PAGE_BITS) + 2;

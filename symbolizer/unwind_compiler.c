@@ -371,34 +371,39 @@ static uint32_t row_at(const uint8_t *rows, uint32_t index)
 	return row[0] | (uint32_t)row[1] << 8 | (uint32_t)row[2] << 16;
 }
 
-static const struct unwind_rule *find_in(const struct unwind_table *table, uint64_t vaddr)
+/* As unwind_search_table() of bpf/unwind.h. */
+static int find_in(const struct unwind_table *table, uint64_t vaddr, struct unwind_rule *rule_out)
 {
 	const uint32_t *pages = (const void *)table->bytes;
 	const uint8_t *rows = (const void *)(pages + table->n_pages + 1);
+	const struct unwind_rule *rules = (const struct unwind_rule *)(const void *)(table->bytes + table->n_bytes) - table->n_rules;
 	uint64_t page = (vaddr - table->vaddr) >> UNWIND_PAGE_BITS;
+	uint32_t in_page = vaddr & (UNWIND_PAGE_BYTES - 1);
 
 	if (vaddr < table->start || vaddr >= table->end)
-		return NULL;
+		return -ENOENT;
 	uint32_t low = pages[page], high = pages[page + 1];
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
-		if (row_at(rows, middle) >> UNWIND_RULE_BITS <= (vaddr & (UNWIND_PAGE_BYTES - 1)))
+		if (row_at(rows, middle) >> UNWIND_RULE_BITS <= in_page)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	const struct unwind_rule *rules = (const struct unwind_rule *)(const void *)(table->bytes + table->n_bytes) - table->n_rules;
-	return low ? &rules[row_at(rows, low - 1) & (UNWIND_RULES_MAX - 1)] : NULL;
+	if (!low)
+		return -ENOENT;
+	uint32_t row = row_at(rows, low - 1);
+	*rule_out = rules[row & (UNWIND_RULES_MAX - 1)];
+	unwind_rule_expand(rule_out, low > pages[page] ? in_page - (row >> UNWIND_RULE_BITS) : UNWIND_RUN_BYTES);
+	return 0;
 }
 
-const struct unwind_rule *unwind_image_find(const struct unwind_image *image, uint64_t vaddr)
+int unwind_image_find(const struct unwind_image *image, uint64_t vaddr, struct unwind_rule *rule_out)
 {
-	for (size_t i = 0; i < image->n_tables; i++) {
-		const struct unwind_rule *rule = find_in(&image->tables[i], vaddr);
-		if (rule)
-			return rule;
-	}
-	return NULL;
+	for (size_t i = 0; i < image->n_tables; i++)
+		if (find_in(&image->tables[i], vaddr, rule_out) == 0)
+			return 0;
+	return -ENOENT;
 }
 
 size_t unwind_image_bytes(const struct unwind_image *image)

@@ -1,6 +1,6 @@
 /* The CFI compiler: an image's .eh_frame and .debug_frame become compact tables (bpf/unwind_table.h).
  *
- * Rows whose rule equals the one in force are merged. A gap of up to 15 bytes between two functions is padding and
+ * Rows whose rule equals the one in force are merged, and runs of pushes and pops become one row each. A gap of up to 15 bytes between two functions is padding and
  * takes the second one's first rule; a larger one becomes a row of CFA_NONE. Where FDEs overlap, the one that starts later wins, and
  * .eh_frame wins over .debug_frame. */
 #ifndef HEARTH_SYMBOLIZER_UNWIND_COMPILER_H
@@ -38,8 +38,8 @@ struct unwind_image {
  * Returns 0, -EOPNOTSUPP (a machine without rules), -E2BIG (over a limit above), -EBADMSG, -ENOMEM, or the errno of a failed read. */
 int unwind_image_compile(const struct elf_file *elf, const struct elf_file *debug, struct unwind_image **image_out);
 
-/* The rule for a vaddr; NULL when no table covers it. */
-const struct unwind_rule *unwind_image_find(const struct unwind_image *image, uint64_t vaddr);
+/* The rule for a vaddr. Returns 0, or -ENOENT when no table covers it; where a table has a hole the rule is CFA_NONE. */
+int unwind_image_find(const struct unwind_image *image, uint64_t vaddr, struct unwind_rule *rule_out);
 
 size_t unwind_image_bytes(const struct unwind_image *image);
 

@@ -46,6 +46,14 @@ static struct value_registers registers_of(uint16_t machine)
 	return (struct value_registers){.fp = X86_64_FP, .ra = X86_64_RA, .pc = X86_64_RA};
 }
 
+/* NULL where no table covers pc; valid until the next call. */
+static const struct unwind_rule *find_rule(const struct comparison *c, uint64_t pc)
+{
+	static struct unwind_rule rule;
+
+	return unwind_image_find(c->image, pc, &rule) == 0 ? &rule : NULL;
+}
+
 enum row_class compare_row(Dwarf_Frame *frame, const struct unwind_rule *rule, uint64_t pc, uint16_t machine)
 {
 	struct value_registers registers = registers_of(machine);
@@ -103,10 +111,10 @@ static bool covers(Dwarf_CFI *cfi, uint64_t pc)
 /* The row at pc, at its first and at its last byte. */
 static enum row_class check_row(const struct comparison *c, Dwarf_Frame *frame, uint64_t pc, uint64_t last)
 {
-	enum row_class class = compare_row(frame, unwind_image_find(c->image, pc), pc, c->machine);
+	enum row_class class = compare_row(frame, find_rule(c, pc), pc, c->machine);
 
 	if (class == ROW_IDENTICAL && last > pc)
-		class = compare_row(frame, unwind_image_find(c->image, last), last, c->machine);
+		class = compare_row(frame, find_rule(c, last), last, c->machine);
 	return class;
 }
 
@@ -122,7 +130,7 @@ static void count_row(struct comparison *c, const struct section *s, const struc
 		      uint64_t last, struct tally *tally)
 {
 	enum row_class class = covers(s->other, pc) ? ROW_OVERRIDDEN : check_row(c, frame, pc, last);
-	const struct unwind_rule *rule = unwind_image_find(c->image, pc);
+	const struct unwind_rule *rule = find_rule(c, pc);
 
 	Dwarf_Addr start, end;
 	bool is_signal;
@@ -149,7 +157,7 @@ static void settle(struct comparison *c, const struct range *range, struct tally
 		tally->rows[ROW_DIFFERENT] -= tally->missing;
 		tally->rows[tally->is_bad ? ROW_BAD_FDE : ROW_REFUSED] += tally->missing;
 	} else if (tally->rows[ROW_DIFFERENT]) {
-		say_row(c, ROW_DIFFERENT, unwind_image_find(c->image, tally->first_different), tally->first_different);
+		say_row(c, ROW_DIFFERENT, find_rule(c, tally->first_different), tally->first_different);
 	}
 	if (tally->is_bad)
 		tally->rows[tally->rows[ROW_IDENTICAL] ? ROW_ACCEPTED : ROW_BAD_FDE]++;
@@ -328,7 +336,7 @@ static void check_section(struct comparison *c, struct section *s)
 	merge_ranges(&s->ranges);
 	for (size_t i = 0; i < s->ranges.n; i++) {
 		const struct range *range = &s->ranges.ranges[i];
-		const struct unwind_rule *rule = unwind_image_find(c->image, range->start);
+		const struct unwind_rule *rule = find_rule(c, range->start);
 		if (range->is_theirs)
 			check_range(c, s, range);
 		else if (rule && rule->cfa != CFA_NONE && !covers(s->cfi, range->start))

@@ -296,8 +296,8 @@ struct place walker_place(const struct walker *w, uint64_t pc)
 		return place;
 	place.path = region->image->path;
 	place.vaddr = pc - region->bias;
-	const struct unwind_rule *rule = unwind_image_find(region->image->unwind, place.vaddr);
-	place.has_cfi = rule && (rule->cfa & CFA_KIND_MASK) != CFA_NONE;
+	struct unwind_rule rule;
+	place.has_cfi = unwind_image_find(region->image->unwind, place.vaddr, &rule) == 0 && (rule.cfa & CFA_KIND_MASK) != CFA_NONE;
 	for (size_t i = 0; i < PLTS_MAX; i++)
 		place.in_plt |= place.vaddr - region->image->plts[i].start < region->image->plts[i].end - region->image->plts[i].start;
 	return place;

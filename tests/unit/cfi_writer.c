@@ -6,7 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "symbolizer/unwind_compiler.h"
 #include "tests/unit/elf_writer.h"
 
 void put(struct writer *w, const void *bytes, size_t n)
@@ -163,4 +162,11 @@ struct unwind_image *compile(const struct writer *eh, const struct writer *debug
 	assert(err == 0);
 	close(fd);
 	return image;
+}
+
+const struct unwind_rule *rule_at(const struct unwind_image *image, uint64_t vaddr)
+{
+	static struct unwind_rule rule;
+
+	return unwind_image_find(image, vaddr, &rule) == 0 ? &rule : NULL;
 }

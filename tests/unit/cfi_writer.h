@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "symbolizer/cfi.h"
+#include "symbolizer/unwind_compiler.h"
 
 #define SECTION_VADDR 0x5000
 
@@ -54,5 +55,8 @@ int rows_of(const struct writer *w, struct rows *rows);
 
 /* An image with one .eh_frame, and .debug_frame when debug is not NULL, compiled. */
 struct unwind_image *compile(const struct writer *eh, const struct writer *debug);
+
+/* unwind_image_find(), in a form to look at. Valid until the next call; NULL: no table there. */
+const struct unwind_rule *rule_at(const struct unwind_image *image, uint64_t vaddr);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "tests/cfi/compare.h"
 #include "tests/cfi/exercise.h"
+#include "tests/unit/cfi_writer.h"
 #include "tests/unit/cmocka_prelude.h"
 #include "tests/unit/elf_writer.h"
 
@@ -107,7 +108,7 @@ struct expectation {
 static void rules_are(const struct fixture *f, const struct expectation *expectations, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		const struct unwind_rule *want = &expectations[i].rule, *rule = unwind_image_find(f->image, label(f, expectations[i].label));
+		const struct unwind_rule *want = &expectations[i].rule, *rule = rule_at(f->image, label(f, expectations[i].label));
 		assert_non_null(rule);
 		if (memcmp(rule, want, sizeof(*rule)) != 0)
 			fail_msg("%s: cfa %#x reg %u offset %d add %d, fp %#x %d, ra %#x %d", expectations[i].label, rule->cfa,
@@ -173,9 +174,9 @@ static void plt_entries_have_their_rule(void **state)
 	AUTO_FIXTURE struct fixture f = fixture_open("x86_64.so");
 	uint64_t plt = section_header(&f, ".plt").sh_addr;
 	/* The first entry: pushes the link map, jumps; the second: jumps, pushes its index at byte 6, jumps. */
-	assert_int_equal(unwind_image_find(f.image, plt)->cfa_offset, 16);
-	assert_int_equal(unwind_image_find(f.image, plt + 6)->cfa_offset, 24);
-	const struct unwind_rule *rule = unwind_image_find(f.image, plt + 16);
+	assert_int_equal(rule_at(f.image, plt)->cfa_offset, 16);
+	assert_int_equal(rule_at(f.image, plt + 6)->cfa_offset, 24);
+	const struct unwind_rule *rule = rule_at(f.image, plt + 16);
 	assert_int_equal(rule->cfa, CFA_PLT);
 	assert_int_equal(rule->cfa_register, X86_64_SP);
 	assert_int_equal(rule->cfa_offset, 8);
@@ -222,7 +223,7 @@ static void saved_in(const struct fixture *f, const char *name, unsigned bytes, 
 
 	*fp = *ra = false;
 	for (uint64_t vaddr = start; vaddr < start + bytes; vaddr += 4) {
-		const struct unwind_rule *rule = unwind_image_find(f->image, vaddr);
+		const struct unwind_rule *rule = rule_at(f->image, vaddr);
 		assert_non_null(rule);
 		*fp |= rule->fp == AT_CFA;
 		*ra |= rule->ra == AT_CFA;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "tests/cfi/exercise.h"
 #include "tests/unit/cfi_writer.h"
 #include "tests/unit/cmocka_prelude.h"
 #include "tests/unit/elf_writer.h"
@@ -20,16 +21,91 @@ static void tables_find_what_rows_said(void **state)
 	FDE(&w, cie, 0x1ff8, 0x1008 - 16, DW_CFA_advance_loc | 4, DW_CFA_def_cfa_offset, 32);
 	struct unwind_image *image = compile(&w, NULL);
 	assert_int_equal(image->fdes, 2);
-	assert_null(unwind_image_find(image, 0x1ff7));
-	assert_int_equal(unwind_image_find(image, 0x1ff8)->cfa_offset, 8);
-	assert_int_equal(unwind_image_find(image, 0x1ffc)->cfa_offset, 32);
-	assert_int_equal(unwind_image_find(image, 0x2fef)->cfa_offset, 32); /* over a page */
+	assert_null(rule_at(image, 0x1ff7));
+	assert_int_equal(rule_at(image, 0x1ff8)->cfa_offset, 8);
+	assert_int_equal(rule_at(image, 0x1ffc)->cfa_offset, 32);
+	assert_int_equal(rule_at(image, 0x2fef)->cfa_offset, 32); /* over a page */
 	/* A gap of 16 bytes is not padding. */
-	assert_int_equal(unwind_image_find(image, 0x2ff0)->cfa, CFA_NONE);
-	assert_int_equal(unwind_image_find(image, 0x3000)->cfa_offset, 8);
-	assert_int_equal(unwind_image_find(image, 0x30ff)->cfa_offset, 16);
-	assert_null(unwind_image_find(image, 0x3100));
+	assert_int_equal(rule_at(image, 0x2ff0)->cfa, CFA_NONE);
+	assert_int_equal(rule_at(image, 0x3000)->cfa_offset, 8);
+	assert_int_equal(rule_at(image, 0x30ff)->cfa_offset, 16);
+	assert_null(rule_at(image, 0x3100));
 	unwind_image_free(image);
+}
+
+/* Six pushes and their pops: a row each way. */
+static void pushes_and_pops_are_runs(void **state)
+{
+	AUTO_WRITER struct writer w = {.n = 0};
+	size_t cie = put_cie(&w, "zR"), at = begin_fde(&w, cie, 0x1000, 0x40);
+
+	(void)state;
+	for (uint8_t i = 1; i <= 6; i++) {
+		PUT(&w, DW_CFA_advance_loc | 2, DW_CFA_def_cfa_offset, (uint8_t)(8 + 8 * i));
+		if (i == 5)
+			PUT(&w, DW_CFA_offset | 6, 6);
+	}
+	PUT(&w, DW_CFA_advance_loc | 20);
+	for (uint8_t i = 6; i-- > 0;) {
+		PUT(&w, DW_CFA_def_cfa_offset, (uint8_t)(8 + 8 * i));
+		if (i == 4)
+			PUT(&w, DW_CFA_restore | 6);
+		PUT(&w, DW_CFA_advance_loc | 1);
+	}
+	end_entry(&w, at);
+	struct unwind_image *image = compile(&w, NULL);
+	for (uint64_t vaddr = 0x1000; vaddr < 0x1040; vaddr++) {
+		uint64_t pushes = (vaddr - 0x1000) / 2 < 6 ? (vaddr - 0x1000) / 2 : 6, pops = vaddr < 0x1020 ? 0 : vaddr - 0x101f;
+		const struct unwind_rule *rule = rule_at(image, vaddr);
+		assert_int_equal(rule->cfa, CFA_REGISTER);
+		assert_int_equal(rule->cfa_add, 0);
+		assert_int_equal(rule->cfa_offset, 8 + 8 * (int)(pushes - (pops < 6 ? pops : 6)));
+		assert_int_equal(rule->fp, pushes >= 5 && pops < 2 ? AT_CFA : IN_PLACE);
+		assert_int_equal(rule->fp_offset, pushes >= 5 && pops < 2 ? -48 : 0);
+	}
+	assert_int_equal(image->cfi_rows, 14); /* the last two are equal */
+	assert_int_equal(image->tables[0].n_rows, 3); /* and the one that ends the table */
+	unwind_image_free(image);
+}
+
+/* Instructions at random, most of them pushes and pops, over a page's border; then each byte's rule against the row's. */
+static void put_random_steps(struct writer *w, struct dice *dice)
+{
+	uint8_t offset = 8;
+
+	for (int i = 0; i < 60; i++) {
+		uint64_t roll = dice_roll(dice, 12);
+		PUT(w, (uint8_t)(DW_CFA_advance_loc | (1 + dice_roll(dice, roll ? 3 : 30))));
+		if (roll < 9)
+			offset = (uint8_t)(roll < 5 ? offset + 8 : offset - 8) & 0x78;
+		else if (roll == 9)
+			offset = (uint8_t)(8 * dice_roll(dice, 10));
+		PUT(w, DW_CFA_def_cfa_offset, offset);
+		if (roll == 10 || dice_roll(dice, 6) == 0)
+			PUT(w, DW_CFA_offset | 6, (uint8_t)(2 + dice_roll(dice, 2)));
+		else if (roll == 11 || dice_roll(dice, 6) == 0)
+			PUT(w, DW_CFA_restore | 6);
+	}
+}
+
+static void runs_are_exact(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 0; seed < 500; seed++) {
+		AUTO_WRITER struct writer w = {.n = 0};
+		struct dice dice = {seed};
+		struct rows rows;
+		size_t cie = put_cie(&w, "zR"), at = begin_fde(&w, cie, 0x1fc0 + dice_roll(&dice, 32), 400);
+		put_random_steps(&w, &dice);
+		end_entry(&w, at);
+		assert_int_equal(rows_of(&w, &rows), 0);
+		struct unwind_image *image = compile(&w, NULL);
+		for (size_t i = 0; i < rows.n; i++)
+			for (uint64_t vaddr = rows.rows[i].start; vaddr < rows.rows[i].end; vaddr++)
+				assert_memory_equal(rule_at(image, vaddr), &rows.rows[i].rule, sizeof(struct unwind_rule));
+		assert_true(image->tables[0].n_rows < rows.n);
+		unwind_image_free(image);
+	}
 }
 
 static void overlaps_go_to_the_later_start(void **state)
@@ -42,8 +118,8 @@ static void overlaps_go_to_the_later_start(void **state)
 	FDE(&w, cie, 0x1080, 0x40, DW_CFA_def_cfa_offset, 24);
 	FDE(&w, cie, 0x1080, 0x40, DW_CFA_def_cfa_offset, 48);
 	struct unwind_image *image = compile(&w, NULL);
-	assert_int_equal(unwind_image_find(image, 0x107f)->cfa_offset, 16);
-	assert_int_equal(unwind_image_find(image, 0x1080)->cfa_offset, 24);
+	assert_int_equal(rule_at(image, 0x107f)->cfa_offset, 16);
+	assert_int_equal(rule_at(image, 0x1080)->cfa_offset, 24);
 	unwind_image_free(image);
 }
 
@@ -59,7 +135,7 @@ static void many_rows_are_linear(void **state)
 	end_entry(&w, at);
 	struct unwind_image *image = compile(&w, NULL);
 	assert_int_equal(image->cfi_rows, n);
-	assert_int_equal(unwind_image_find(image, 0x10000 + 50001)->cfa_offset, 8 + 50000 % 100);
+	assert_int_equal(rule_at(image, 0x10000 + 50001)->cfa_offset, 8 + 50000 % 100);
 	unwind_image_free(image);
 }
 
@@ -85,10 +161,10 @@ static void a_function_of_more_rows_than_a_table_holds_is_left_out(void **state)
 	FDE(&w, cie, 0x10040 + too_many + 16, 0x40, DW_CFA_nop);
 	struct unwind_image *image = compile(&w, NULL);
 	assert_int_equal(image->bad_fdes, 1);
-	assert_non_null(unwind_image_find(image, 0x10010));
-	const struct unwind_rule *left_out = unwind_image_find(image, 0x10100);
+	assert_non_null(rule_at(image, 0x10010));
+	const struct unwind_rule *left_out = rule_at(image, 0x10100);
 	assert_true(!left_out || left_out->cfa == CFA_NONE);
-	assert_non_null(unwind_image_find(image, 0x10040 + too_many + 20));
+	assert_non_null(rule_at(image, 0x10040 + too_many + 20));
 	unwind_image_free(image);
 }
 
@@ -104,7 +180,7 @@ static void a_table_has_4096_rules_at_most(void **state)
 	assert_int_equal(image->bad_fdes, 0);
 	assert_true(image->n_tables > 2);
 	for (size_t i = 0; i < n; i++)
-		assert_int_equal(unwind_image_find(image, 0x10000 + 32 * i)->cfa_offset, i);
+		assert_int_equal(rule_at(image, 0x10000 + 32 * i)->cfa_offset, i);
 	unwind_image_free(image);
 }
 
@@ -122,8 +198,8 @@ static void functions_far_from_each_other_cost_little(void **state)
 	assert_true(image->n_tables <= UNWIND_TABLES_MAX);
 	assert_true(unwind_image_bytes(image) < n * 2048);
 	for (size_t i = 0; i < n; i++) {
-		assert_int_equal(unwind_image_find(image, 0x100000 * (i + 1))->cfa_offset, i % 100);
-		const struct unwind_rule *hole = unwind_image_find(image, 0x100000 * (i + 1) + 32);
+		assert_int_equal(rule_at(image, 0x100000 * (i + 1))->cfa_offset, i % 100);
+		const struct unwind_rule *hole = rule_at(image, 0x100000 * (i + 1) + 32);
 		assert_true(!hole || hole->cfa == CFA_NONE);
 	}
 	unwind_image_free(image);
@@ -144,7 +220,7 @@ static void functions_as_long_as_the_address_space_cost_their_budget(void **stat
 	uint64_t begin = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 	struct unwind_image *image = compile(&eh, &debug);
 	assert_true(clock_ns(CLOCK_PROCESS_CPUTIME_ID) - begin < 5 * NS_PER_S);
-	assert_int_equal(unwind_image_find(image, 0x10000)->cfa_offset, 8);
+	assert_int_equal(rule_at(image, 0x10000)->cfa_offset, 8);
 	assert_int_equal(image->bad_fdes, n);
 	assert_true(image->n_tables <= 2);
 	unwind_image_free(image);
@@ -164,8 +240,8 @@ static void a_large_image_has_several_tables(void **state)
 	for (size_t i = 0; i < image->n_tables; i++)
 		assert_true(image->tables[i].n_bytes <= UNWIND_TABLE_MAX_BYTES);
 	for (size_t i = 0; i < n; i++) {
-		assert_int_equal(unwind_image_find(image, 0x100000 + i * 32)->cfa_offset, 8);
-		assert_int_equal(unwind_image_find(image, 0x100000 + i * 32 + 31)->cfa_offset, 16 + i % 50);
+		assert_int_equal(rule_at(image, 0x100000 + i * 32)->cfa_offset, 8);
+		assert_int_equal(rule_at(image, 0x100000 + i * 32 + 31)->cfa_offset, 16 + i % 50);
 	}
 	unwind_image_free(image);
 }
@@ -181,11 +257,11 @@ static void eh_frame_wins_over_debug_frame(void **state)
 	put_debug_fde(&debug, cie, 0x1000, 0x40, OTHER, sizeof(OTHER));
 	put_debug_fde(&debug, cie, 0x2000, 0x40, OTHER, sizeof(OTHER));
 	struct unwind_image *image = compile(&eh, &debug);
-	assert_int_equal(unwind_image_find(image, 0x1000)->cfa_offset, 8);
-	assert_int_equal(unwind_image_find(image, 0x2000)->cfa_offset, 80);
+	assert_int_equal(rule_at(image, 0x1000)->cfa_offset, 8);
+	assert_int_equal(rule_at(image, 0x2000)->cfa_offset, 80);
 	unwind_image_free(image);
 	image = compile(NULL, &debug);
-	assert_int_equal(unwind_image_find(image, 0x1000)->cfa_offset, 80);
+	assert_int_equal(rule_at(image, 0x1000)->cfa_offset, 80);
 	unwind_image_free(image);
 }
 
@@ -202,10 +278,10 @@ static void a_bad_fde_leaves_a_hole(void **state)
 	struct unwind_image *image = compile(&w, NULL);
 	assert_int_equal(image->fdes, 2);
 	assert_int_equal(image->bad_fdes, 1);
-	assert_int_equal(unwind_image_find(image, 0x10ff)->cfa_offset, 16);
-	assert_int_equal(unwind_image_find(image, 0x1100)->cfa, CFA_NONE);
-	assert_int_equal(unwind_image_find(image, 0x11ff)->cfa, CFA_NONE);
-	assert_int_equal(unwind_image_find(image, 0x1200)->cfa_offset, 32);
+	assert_int_equal(rule_at(image, 0x10ff)->cfa_offset, 16);
+	assert_int_equal(rule_at(image, 0x1100)->cfa, CFA_NONE);
+	assert_int_equal(rule_at(image, 0x11ff)->cfa, CFA_NONE);
+	assert_int_equal(rule_at(image, 0x1200)->cfa_offset, 32);
 	unwind_image_free(image);
 }
 
@@ -220,10 +296,10 @@ static void a_short_bad_fde_leaves_a_hole_too(void **state)
 	FDE(&w, cie, 0x1101, 15, DW_CFA_restore_state);
 	FDE(&w, cie, 0x1110, 0x100, DW_CFA_def_cfa_offset, 32);
 	struct unwind_image *image = compile(&w, NULL);
-	assert_int_equal(unwind_image_find(image, 0x1100)->cfa_offset, 16);
-	assert_int_equal(unwind_image_find(image, 0x1101)->cfa, CFA_NONE);
-	assert_int_equal(unwind_image_find(image, 0x110f)->cfa, CFA_NONE);
-	assert_int_equal(unwind_image_find(image, 0x1110)->cfa_offset, 32);
+	assert_int_equal(rule_at(image, 0x1100)->cfa_offset, 16);
+	assert_int_equal(rule_at(image, 0x1101)->cfa, CFA_NONE);
+	assert_int_equal(rule_at(image, 0x110f)->cfa, CFA_NONE);
+	assert_int_equal(rule_at(image, 0x1110)->cfa_offset, 32);
 	unwind_image_free(image);
 }
 
@@ -232,7 +308,7 @@ static void an_image_without_cfi_has_no_tables(void **state)
 	(void)state;
 	struct unwind_image *image = compile(NULL, NULL);
 	assert_int_equal(image->n_tables, 0);
-	assert_null(unwind_image_find(image, 0x1000));
+	assert_null(rule_at(image, 0x1000));
 	unwind_image_free(image);
 	unwind_image_free(NULL);
 }
@@ -251,10 +327,10 @@ static void a_restorer_without_cfi_is_a_signal_frame(void **state)
 	int fd = elf_writer_fd(&elf);
 	assert_int_equal(elf_file_open(fd, &file), 0);
 	assert_int_equal(unwind_image_compile(&file, NULL, &image), 0);
-	assert_non_null(unwind_image_find(image, 0x1001));
-	assert_int_equal(unwind_image_find(image, 0x1001)->cfa, CFA_DEREF | CFA_SIGNAL_FRAME);
-	assert_int_equal(unwind_image_find(image, 0x100b)->cfa, CFA_DEREF | CFA_SIGNAL_FRAME); /* in the system call */
-	assert_null(unwind_image_find(image, 0x1000 + sizeof(TEXT)));
+	assert_non_null(rule_at(image, 0x1001));
+	assert_int_equal(rule_at(image, 0x1001)->cfa, CFA_DEREF | CFA_SIGNAL_FRAME);
+	assert_int_equal(rule_at(image, 0x100b)->cfa, CFA_DEREF | CFA_SIGNAL_FRAME); /* in the system call */
+	assert_null(rule_at(image, 0x1000 + sizeof(TEXT)));
 	unwind_image_free(image);
 	close(fd);
 }
@@ -271,11 +347,11 @@ static void a_signal_frame_holds_one_byte_behind_its_end(void **state)
 	FDE(&w, signal, 0x1020, 9, DW_CFA_nop);
 	FDE(&w, plain, 0x1029, 7, DW_CFA_nop);
 	struct unwind_image *image = compile(&w, NULL);
-	assert_int_equal(unwind_image_find(image, 0x1009)->cfa, CFA_REGISTER | CFA_SIGNAL_FRAME);
-	assert_int_equal(unwind_image_find(image, 0x100a)->cfa, CFA_REGISTER);
-	assert_int_equal(unwind_image_find(image, 0x101f)->cfa, CFA_REGISTER);
-	assert_int_equal(unwind_image_find(image, 0x1028)->cfa, CFA_REGISTER | CFA_SIGNAL_FRAME);
-	assert_int_equal(unwind_image_find(image, 0x1029)->cfa, CFA_REGISTER);
+	assert_int_equal(rule_at(image, 0x1009)->cfa, CFA_REGISTER | CFA_SIGNAL_FRAME);
+	assert_int_equal(rule_at(image, 0x100a)->cfa, CFA_REGISTER);
+	assert_int_equal(rule_at(image, 0x101f)->cfa, CFA_REGISTER);
+	assert_int_equal(rule_at(image, 0x1028)->cfa, CFA_REGISTER | CFA_SIGNAL_FRAME);
+	assert_int_equal(rule_at(image, 0x1029)->cfa, CFA_REGISTER);
 	unwind_image_free(image);
 }
 
@@ -300,8 +376,8 @@ static void a_restorer_in_debug_frame_is_a_signal_frame(void **state)
 	elf_writer_deinit(&elf);
 	assert_int_equal(elf_file_open(fd, &file), 0);
 	assert_int_equal(unwind_image_compile(&file, NULL, &image), 0);
-	assert_non_null(unwind_image_find(image, 0x1002));
-	assert_int_equal(unwind_image_find(image, 0x1002)->cfa, CFA_DEREF | CFA_SIGNAL_FRAME);
+	assert_non_null(rule_at(image, 0x1002));
+	assert_int_equal(rule_at(image, 0x1002)->cfa, CFA_DEREF | CFA_SIGNAL_FRAME);
 	unwind_image_free(image);
 	close(fd);
 }
@@ -310,6 +386,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tables_find_what_rows_said),
+		cmocka_unit_test(pushes_and_pops_are_runs),
+		cmocka_unit_test(runs_are_exact),
 		cmocka_unit_test(overlaps_go_to_the_later_start),
 		cmocka_unit_test(many_rows_are_linear),
 		cmocka_unit_test(a_function_of_more_rows_than_a_table_holds_is_left_out),
