@@ -300,7 +300,8 @@ UNWIND_INLINE bool unwind_step_frame_pointer(struct unwind_view *view, struct un
 UNWIND_INLINE bool unwind_cfa(struct unwind_view *view, struct unwind_walk *w, __u64 *cfa)
 {
 	const struct unwind_rule *rule = &w->rule;
-	__u64 base;
+	__u32 add = (__u32)rule->cfa_add;
+	__u64 base, index;
 
 	w->end = END_UNSUPPORTED_RULE;
 	if (!unwind_register(w, rule->cfa_register, &base))
@@ -318,6 +319,15 @@ UNWIND_INLINE bool unwind_cfa(struct unwind_view *view, struct unwind_walk *w, _
 		if (!unwind_stack_word(view, w, base, base, &base))
 			return false;
 		base += (__u64)(__s64)rule->cfa_add;
+		break;
+	case CFA_INDEXED:
+		if (!unwind_register(w, add >> CFA_INDEXED_SHIFT, &index))
+			return false;
+		base += 8 * index;
+		w->end = END_UNREADABLE;
+		if (!unwind_stack_word(view, w, base, base, &base))
+			return false;
+		base += add & CFA_INDEXED_ADD_MASK;
 		break;
 	default:
 		return false;

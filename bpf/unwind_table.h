@@ -41,9 +41,12 @@ enum unwind_cfa {
 	CFA_REGISTER,	 /* reg + cfa_offset */
 	CFA_DEREF,	 /* *(reg + cfa_offset) + cfa_add */
 	CFA_PLT,	 /* reg + cfa_offset + ((pc & 15) >= cfa_add ? 8 : 0): a lazy PLT entry that pushes its index */
+	CFA_INDEXED,	 /* *(reg + cfa_offset + 8 * index) + add; cfa_add is add and the register index << CFA_INDEXED_SHIFT */
 	CFA_RUN,	 /* reg + cfa_offset and 8 for each step so far: unwind_rule_expand() makes CFA_REGISTER of it */
 	CFA_UNSUPPORTED, /* CFI that these rules do not express: the deferred walk evaluates it */
 };
+#define CFA_INDEXED_SHIFT    16
+#define CFA_INDEXED_ADD_MASK 0xffff
 #define CFA_KIND_MASK	 0x7f
 #define CFA_SIGNAL_FRAME 0x80 /* the caller was interrupted, it did not call: all its registers were saved */
 

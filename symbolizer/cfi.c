@@ -167,9 +167,15 @@ static void define_cfa_expression(struct execution *x, struct byte_reader block)
 		[EXPRESSION_OTHER] = CFA_UNSUPPORTED,
 		[EXPRESSION_ADDRESS] = CFA_REGISTER,
 		[EXPRESSION_DEREF] = CFA_DEREF,
+		[EXPRESSION_INDEXED] = CFA_INDEXED,
 		[EXPRESSION_PLT] = CFA_PLT,
 	};
 	struct expression e = expression_classify(block);
+
+	if (e.kind == EXPRESSION_INDEXED && e.add >= 0 && e.add <= CFA_INDEXED_ADD_MASK)
+		e.add |= e.index << CFA_INDEXED_SHIFT;
+	else if (e.kind == EXPRESSION_INDEXED)
+		e.kind = EXPRESSION_OTHER;
 
 	x->state.by_expression = true;
 	set_cfa(x, KINDS[e.kind], e.reg, e.offset, e.add);

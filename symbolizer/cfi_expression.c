@@ -73,6 +73,22 @@ static bool read_plt(struct byte_reader r, int32_t *threshold_out)
 	return offset == 0 && mask == 15 && shift == 3 && threshold >= 0 && threshold < 16;
 }
 
+/* Behind "breg7 8": bregN 0, lit8, mul, plus, deref, sum. OpenSSL's Montgomery multiplication keeps the stack pointer behind its numbers,
+ * whose length is in a register. */
+static bool read_indexed(struct byte_reader r, struct expression *e)
+{
+	uint8_t op = byte_reader_u8(&r);
+	int64_t scale, sum;
+
+	if (op < DW_OP_breg0 || op > DW_OP_breg31 || byte_reader_sleb(&r) != 0 || !read_constant(&r, byte_reader_u8(&r), &scale) ||
+	    scale != 8 || byte_reader_u8(&r) != DW_OP_mul || byte_reader_u8(&r) != DW_OP_plus || byte_reader_u8(&r) != DW_OP_deref ||
+	    r.failed || !read_sum(&r, &sum))
+		return false;
+	e->index = op - DW_OP_breg0;
+	e->add = (int32_t)sum;
+	return true;
+}
+
 /* The register and offset that all known expressions begin with. */
 static bool read_base(struct byte_reader *r, struct expression *e)
 {
@@ -101,6 +117,10 @@ struct expression expression_classify(struct byte_reader r)
 		return e;
 	if (read_plt(r, &e.add)) {
 		e.kind = EXPRESSION_PLT;
+		return e;
+	}
+	if (read_indexed(r, &e)) {
+		e.kind = EXPRESSION_INDEXED;
 		return e;
 	}
 	rest = r;

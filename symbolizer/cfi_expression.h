@@ -10,12 +10,13 @@ enum expression_kind {
 	EXPRESSION_OTHER,   /* none of those below */
 	EXPRESSION_ADDRESS, /* reg + offset */
 	EXPRESSION_DEREF,   /* *(reg + offset) + add */
+	EXPRESSION_INDEXED, /* *(reg + offset + 8 * index) + add */
 	EXPRESSION_PLT,	    /* reg + offset + ((pc & 15) >= add ? 8 : 0) */
 };
 
 struct expression {
 	enum expression_kind kind;
-	uint8_t reg;
+	uint8_t reg, index; /* registers */
 	int32_t offset, add;
 };
 

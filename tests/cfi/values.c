@@ -50,6 +50,9 @@ static bool binary(struct evaluation *e, uint8_t op)
 	case DW_OP_minus:
 		x -= y;
 		break;
+	case DW_OP_mul:
+		x *= y;
+		break;
 	case DW_OP_and:
 		x &= y;
 		break;
@@ -149,6 +152,10 @@ struct value value_of_rule_cfa(const struct unwind_rule *rule, uint64_t pc, cons
 		break;
 	case CFA_DEREF:
 		base = memory_at(base) + (uint64_t)(int64_t)rule->cfa_add;
+		break;
+	case CFA_INDEXED:
+		base += 8 * register_at((uint32_t)rule->cfa_add >> CFA_INDEXED_SHIFT, pc, registers);
+		base = memory_at(base) + ((uint32_t)rule->cfa_add & CFA_INDEXED_ADD_MASK);
 		break;
 	case CFA_PLT:
 		base += (pc & 15) >= (uint64_t)rule->cfa_add ? 8 : 0;

@@ -427,6 +427,13 @@ static void known_expressions_are_recognized(void **state)
 	e = CLASSIFY(DW_OP_breg7, 40, DW_OP_deref, DW_OP_plus_uconst, 8);
 	assert_int_equal(e.kind, EXPRESSION_DEREF);
 	assert_int_equal(e.add, 8);
+	/* And its Montgomery multiplication: *(rsp + 8 + 8 * r9) + 8. */
+	e = CLASSIFY(DW_OP_breg7, 8, DW_OP_breg9, 0, DW_OP_lit8, DW_OP_mul, DW_OP_plus, DW_OP_deref, DW_OP_plus_uconst, 8);
+	assert_int_equal(e.kind, EXPRESSION_INDEXED);
+	assert_int_equal(e.reg, 7);
+	assert_int_equal(e.offset, 8);
+	assert_int_equal(e.index, 9);
+	assert_int_equal(e.add, 8);
 	e = CLASSIFY(DW_OP_breg7, 0xa8, 1);
 	assert_int_equal(e.kind, EXPRESSION_ADDRESS);
 	assert_int_equal(e.offset, 168);
@@ -442,6 +449,8 @@ static void other_expressions_are_not(void **state)
 	assert_int_equal(CLASSIFY(DW_OP_breg7).kind, EXPRESSION_OTHER);
 	assert_int_equal(CLASSIFY(DW_OP_breg7, 8, DW_OP_deref, DW_OP_deref).kind, EXPRESSION_OTHER);
 	assert_int_equal(CLASSIFY(DW_OP_lit0).kind, EXPRESSION_OTHER);
+	assert_int_equal(CLASSIFY(DW_OP_breg7, 8, DW_OP_breg9, 0, DW_OP_lit4, DW_OP_mul, DW_OP_plus, DW_OP_deref).kind, EXPRESSION_OTHER);
+	assert_int_equal(CLASSIFY(DW_OP_breg7, 8, DW_OP_breg9, 0, DW_OP_lit8, DW_OP_mul, DW_OP_plus).kind, EXPRESSION_OTHER);
 	assert_int_equal(CLASSIFY(DW_OP_bregx, 99, 0).kind, EXPRESSION_OTHER);
 	assert_int_equal(CLASSIFY(DW_OP_breg7, 8, DW_OP_plus_uconst, 0xff, 0xff, 0xff, 0xff, 0x7f).kind, EXPRESSION_OTHER);
 }
