@@ -208,10 +208,13 @@ UNWIND_INLINE bool unwind_register(const struct unwind_walk *w, __u32 reg, __u64
 		*value = w->sp;
 	else if (reg == UNWIND_FP)
 		*value = w->fp;
-	else if (w->has_registers && reg < UNWIND_REGISTERS)
-		*value = w->registers[reg & (UNWIND_REGISTERS - 1)];
-	else
+	else if (!w->has_registers || reg >= UNWIND_REGISTERS)
 		return false;
+	else {
+		/* The compiler must not take the mask for done by the comparison: older verifiers lose track of that. */
+		asm volatile("" : "+r"(reg));
+		*value = w->registers[reg & (UNWIND_REGISTERS - 1)];
+	}
 	return true;
 }
 

@@ -84,7 +84,7 @@ static size_t make_cfi(uint8_t *bytes, uint32_t n_rows)
 		put(&at, &start, 8);
 		put(&at, &length, 8);
 		for (uint32_t i = 1; i < n; i++) {
-			uint8_t row[] = {DW_CFA_advance_loc + 1, DW_CFA_def_cfa_offset, i & 1 ? 16 : 8};
+			uint8_t row[] = {DW_CFA_advance_loc + 1, DW_CFA_def_cfa_offset, i & 1 ? 24 : 8}; /* no step of a run */
 			put(&at, row, sizeof(row));
 		}
 	}

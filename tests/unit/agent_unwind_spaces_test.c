@@ -73,7 +73,7 @@ static void holds_what_the_process_maps(void **state)
 {
 	(void)state;
 	begin(16 << 20);
-	assert_int_equal(unwind_spaces_load(spaces, fixture.process, 1), 0);
+	assert_int_equal(unwind_spaces_load(spaces, fixture.process, 1, 0), 0);
 	assert_true(fixture.process->in_kernel);
 	const struct unwind_mapset *set = &slots[0];
 	assert_int_not_equal(set->serial, 0);
@@ -99,15 +99,15 @@ static void processes_share_until_one_changes(void **state)
 	(void)state;
 	begin(4 << 20);
 	map_pages(&processes[0], 5);
-	assert_int_equal(unwind_spaces_load(spaces, &processes[0], 1), 0);
+	assert_int_equal(unwind_spaces_load(spaces, &processes[0], 1, 0), 0);
 	mapset_unref(processes[1].mappings);
 	processes[1].mappings = mapset_ref(processes[0].mappings);
-	assert_int_equal(unwind_spaces_load(spaces, &processes[1], 1), 0);
+	assert_int_equal(unwind_spaces_load(spaces, &processes[1], 1, 0), 0);
 	unwind_spaces_stats(spaces, &stats);
 	assert_int_equal(stats.mapsets, 1);
 	assert_int_equal(stats.built, 1);
 	map_pages(&processes[1], 6);
-	assert_int_equal(unwind_spaces_load(spaces, &processes[1], 1), 0);
+	assert_int_equal(unwind_spaces_load(spaces, &processes[1], 1, 0), 0);
 	unwind_spaces_stats(spaces, &stats);
 	assert_int_equal(stats.mapsets, 2);
 	assert_true(slot_with(5) >= 0 && slot_with(6) >= 0);
@@ -120,7 +120,7 @@ static void a_process_without_mappings(void **state)
 {
 	(void)state;
 	begin(1 << 20);
-	assert_int_equal(unwind_spaces_load(spaces, &processes[0], 1), 0);
+	assert_int_equal(unwind_spaces_load(spaces, &processes[0], 1, 0), 0);
 	assert_int_equal(slots[0].n_parts, 1);
 	assert_int_equal(slots[0].parts[0].n, 0);
 	end();
@@ -132,23 +132,23 @@ static void the_longest_unsampled_goes_when_slots_are_full(void **state)
 	begin(4 << 20);
 	for (uint32_t i = 0; i < SLOTS; i++) {
 		map_pages(&processes[i], i + 1);
-		assert_int_equal(unwind_spaces_load(spaces, &processes[i], 1), 0);
+		assert_int_equal(unwind_spaces_load(spaces, &processes[i], 1, 0), 0);
 	}
 	map_pages(&processes[4], 5);
 	/* All of them are of this epoch. */
-	assert_int_equal(unwind_spaces_load(spaces, &processes[4], 1), -ENOSPC);
+	assert_int_equal(unwind_spaces_load(spaces, &processes[4], 1, 0), -ENOSPC);
 	fixture.epoch++;
 	for (size_t n = 1; n <= SLOTS; n++)
 		if (n != 3)
 			slots[slot_with(n)].used = fixture.epoch;
 	uint32_t serial = slots[slot_with(3)].serial;
-	assert_int_equal(unwind_spaces_load(spaces, &processes[4], 1), 0);
+	assert_int_equal(unwind_spaces_load(spaces, &processes[4], 1, 0), 0);
 	assert_int_equal(slot_with(3), -1);
 	assert_int_not_equal(slots[slot_with(5)].serial, serial);
 	unwind_spaces_stats(spaces, &stats);
 	assert_int_equal(stats.evicted, 1);
 	fixture.epoch++;
-	assert_int_equal(unwind_spaces_load(spaces, &processes[2], 1), 0);
+	assert_int_equal(unwind_spaces_load(spaces, &processes[2], 1, 0), 0);
 	assert_true(slot_with(3) >= 0);
 	end();
 }
@@ -161,19 +161,19 @@ static void the_longest_unsampled_goes_when_memory_is_full(void **state)
 	map_pages(&processes[0], UNWIND_PART_MAPPINGS);
 	map_pages(&processes[1], UNWIND_PART_MAPPINGS + 1);
 	map_pages(&processes[2], UNWIND_PART_MAPPINGS + 2);
-	assert_int_equal(unwind_spaces_load(spaces, &processes[0], 1), 0);
+	assert_int_equal(unwind_spaces_load(spaces, &processes[0], 1, 0), 0);
 	/* Its second part finds no room, and the first one is of this epoch. */
 	for (int i = 0; i < 3; i++)
-		assert_int_equal(unwind_spaces_load(spaces, &processes[2], 1), -ENOSPC);
+		assert_int_equal(unwind_spaces_load(spaces, &processes[2], 1, 0), -ENOSPC);
 	unwind_spaces_stats(spaces, &stats);
 	assert_int_equal(stats.mapsets, 1);
 	assert_int_equal(stats.refused, 3);
 	fixture.epoch++;
-	assert_int_equal(unwind_spaces_load(spaces, &processes[1], 1), 0);
+	assert_int_equal(unwind_spaces_load(spaces, &processes[1], 1, 0), 0);
 	assert_int_equal(slots[slot_with(UNWIND_PART_MAPPINGS + 1)].n_parts, 2);
 	assert_int_equal(slot_with(UNWIND_PART_MAPPINGS), -1);
 	fixture.epoch++;
-	assert_int_equal(unwind_spaces_load(spaces, &processes[2], 1), 0);
+	assert_int_equal(unwind_spaces_load(spaces, &processes[2], 1, 0), 0);
 	assert_int_equal(slot_with(UNWIND_PART_MAPPINGS + 1), -1);
 	unwind_spaces_stats(spaces, &stats);
 	assert_int_equal(stats.mapsets, 1);
@@ -189,7 +189,7 @@ static void more_mappings_than_a_mapset_holds(void **state)
 	(void)state;
 	begin(6 << 20);
 	map_pages(&processes[0], max);
-	assert_int_equal(unwind_spaces_load(spaces, &processes[0], 1), 0);
+	assert_int_equal(unwind_spaces_load(spaces, &processes[0], 1, 0), 0);
 	unwind_spaces_stats(spaces, &stats);
 	assert_int_equal(stats.cut, 0);
 	assert_true(slot_with(max) >= 0);
@@ -205,7 +205,7 @@ static void more_mappings_than_a_mapset_holds(void **state)
 	last.end = last.start + (code->end - code->start);
 	assert_int_equal(mapset_add(&other->mappings, &last), 0);
 	fixture.epoch++;
-	assert_int_equal(unwind_spaces_load(spaces, other, 1), 0);
+	assert_int_equal(unwind_spaces_load(spaces, other, 1, 0), 0);
 	unwind_spaces_stats(spaces, &stats);
 	assert_int_equal(stats.cut, 1);
 	assert_true(slot_with(max) >= 0);
@@ -217,9 +217,9 @@ static void reload_builds_anew(void **state)
 	(void)state;
 	begin(2 << 20);
 	map_pages(&processes[0], 3);
-	assert_int_equal(unwind_spaces_load(spaces, &processes[0], 1), 0);
+	assert_int_equal(unwind_spaces_load(spaces, &processes[0], 1, 0), 0);
 	uint32_t serial = slots[slot_with(3)].serial;
-	assert_int_equal(unwind_spaces_reload(spaces, &processes[0], 1), 0);
+	assert_int_equal(unwind_spaces_reload(spaces, &processes[0], 1, 0), 0);
 	assert_int_not_equal(slots[slot_with(3)].serial, serial);
 	unwind_spaces_stats(spaces, &stats);
 	assert_int_equal(stats.mapsets, 1);
@@ -233,8 +233,8 @@ static void unsampled_mapsets_go_after_a_while(void **state)
 	begin(2 << 20);
 	map_pages(&processes[0], 3);
 	map_pages(&processes[1], 4);
-	unwind_spaces_load(spaces, &processes[0], 1);
-	unwind_spaces_load(spaces, &processes[1], 1);
+	unwind_spaces_load(spaces, &processes[0], 1, 0);
+	unwind_spaces_load(spaces, &processes[1], 1, 0);
 	for (int i = 0; i < 8; i++) {
 		fixture.epoch++;
 		slots[slot_with(4)].used = fixture.epoch;

@@ -209,8 +209,11 @@ static void tables_of_a_debug_file(void **state)
 	unwind_image_free(image);
 	assert_int_equal(symbolizer_unwind(symbolizer, fd, debug_fd, &image), 0);
 	assert_int_equal(image->n_tables, 1);
-	assert_int_equal(unwind_image_find(image, 0x1000)->cfa, CFA_REGISTER);
-	assert_int_equal(unwind_image_find(image, 0x1004)->cfa, CFA_UNSUPPORTED);
+	struct unwind_rule rule;
+	assert_int_equal(unwind_image_find(image, 0x1000, &rule), 0);
+	assert_int_equal(rule.cfa, CFA_REGISTER);
+	assert_int_equal(unwind_image_find(image, 0x1004, &rule), 0);
+	assert_int_equal(rule.cfa, CFA_UNSUPPORTED);
 	unwind_image_free(image);
 	symbolizer_destroy(symbolizer);
 	elf_writer_deinit(&image_writer);
