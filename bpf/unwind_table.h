@@ -28,6 +28,7 @@
 
 /* Registers that the walk follows, by their DWARF numbers.
  * Source: System V ABI AMD64, figure 3.36; DWARF for the Arm 64-bit Architecture, 4.1. */
+#define X86_64_RCX 2
 #define X86_64_FP 6  /* rbp */
 #define X86_64_SP 7  /* rsp */
 #define X86_64_RA 16 /* rip */

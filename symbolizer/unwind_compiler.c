@@ -15,6 +15,9 @@
 #define TEXT_SEARCH_BYTES   (64u << 20) /* of an image in which a signal trampoline is looked for */
 #define TEXT_WINDOW_BYTES   (1u << 20)
 #define ENTRY_BYTES	    64 /* of an entry point without CFI: crt1.o's and ld.so's are shorter */
+#define CALL_BYTES	    5   /* of a direct call */
+#define EH_RETURN_BYTES	    256 /* of code before an eh_return that are searched for calls; gcc 12 has 131 */
+#define EMPTY_FUNCTION_BYTES 8  /* endbr64; ret */
 
 /* One section with CFI. */
 struct source {
@@ -47,6 +50,8 @@ struct compiler {
 	uint64_t next_start; /* of the FDE behind it; UINT64_MAX: none */
 	uint64_t fde_rows;
 	bool is_signal_frame; /* the last row's */
+	uint64_t eh_return; /* where the FDE at hand leaves for a handler; 0: it does not. See find_install(). */
+	uint64_t install, install_end; /* rows between these have no return address */
 };
 
 static int add_source(struct compiler *c, const struct elf_file *elf, const struct cfi_section *section, uint8_t *bytes)
@@ -254,27 +259,125 @@ static int order_spans(struct compiler *c)
 	return 0;
 }
 
+static int by_vaddr(const void *key, const void *element)
+{
+	uint64_t vaddr = *(const uint64_t *)key;
+	const struct span *span = element;
+
+	return vaddr < span->start ? -1 : vaddr > span->start;
+}
+
+/* A call of a function that CFI knows. Returns the function, or NULL. at: vaddr of code[0]. */
+static const struct span *called(const struct compiler *c, const uint8_t *code, uint64_t at)
+{
+	int32_t delta;
+
+	if (code[0] != 0xe8)
+		return NULL;
+	memcpy(&delta, code + 1, sizeof(delta));
+	uint64_t target = at + CALL_BYTES + (uint64_t)(int64_t)delta;
+	return bsearch(&target, c->spans, c->n_spans, sizeof(c->spans[0]), by_vaddr);
+}
+
+/* Throwing an exception ends in libgcc: uw_install_context_1() copies the handler's registers over those that its caller, such as
+ * _Unwind_Resume(), has saved, return address and frame pointer included; then _Unwind_DebugHook(), an empty function, is called, and
+ * then the caller leaves for the handler by __builtin_eh_return(). From the first call on nobody knows its caller any more: its
+ * rows get no return address, as a cut stack is better than a wrong one. Where the calls are not found, nothing changes.
+ * Source: gcc 12, libgcc/unwind.inc and unwind-dw2.c (uw_install_context). */
+static int find_install(struct compiler *c, const struct span *span)
+{
+	AUTO_FREE struct elf_segment *segments = NULL;
+	uint64_t from = c->eh_return, file_offset, bytes, last = 0;
+	uint8_t code[EH_RETURN_BYTES];
+	size_t n;
+
+	from = from - span->start < sizeof(code) ? span->start : from - sizeof(code);
+	size_t length = (size_t)(c->eh_return - from);
+	int err = elf_file_segments(c->elf, &segments, &n);
+	if (err == 0)
+		err = elf_segments_offset(segments, n, from, &file_offset, &bytes);
+	if (err == 0)
+		err = bytes < length ? -EBADMSG : elf_file_read(c->elf, file_offset, code, length);
+	for (size_t i = 0; err == 0 && i + CALL_BYTES <= length; i++) {
+		const struct span *function = called(c, code + i, from + i);
+		if (!function)
+			continue;
+		if (last && function->end - function->start <= EMPTY_FUNCTION_BYTES) {
+			c->install = last + CALL_BYTES - 1; /* return addresses are looked up one byte before */
+			c->install_end = c->eh_return;
+		}
+		last = from + i;
+	}
+	return err == -ENOMEM ? err : 0;
+}
+
+/* mov %rcx,%rsp: gcc's __builtin_eh_return(), and no other code of a compiler, has its CFA in rcx. */
+static bool is_eh_return(const struct compiler *c, const struct unwind_rule *rule)
+{
+	return c->elf->machine == EM_X86_64 && rule->cfa == CFA_REGISTER && rule->cfa_register == X86_64_RCX && rule->cfa_offset == 8;
+}
+
+/* The part of a row within [from, to), which has no return address if that is hidden. */
+static void put_part(struct compiler *c, uint64_t from, uint64_t to, const struct unwind_rule *rule, bool is_hidden)
+{
+	struct unwind_rule part = *rule;
+
+	if (from >= to)
+		return;
+	if (is_hidden) {
+		part.ra = AT_UNKNOWN;
+		part.ra_offset = 0;
+	}
+	table_builder_row(c->builder, from, &part);
+}
+
+static uint64_t clamp(uint64_t vaddr, uint64_t from, uint64_t to)
+{
+	return vaddr < from ? from : vaddr > to ? to : vaddr;
+}
+
 static void take_row(void *context, uint64_t start, uint64_t end, const struct unwind_rule *rule)
 {
 	struct compiler *c = context;
 
-	(void)end;
 	c->fde_rows++;
 	c->is_signal_frame = rule->cfa & CFA_SIGNAL_FRAME;
-	if (start < c->clip_end)
-		table_builder_row(c->builder, start, rule);
+	if (is_eh_return(c, rule) && !c->eh_return)
+		c->eh_return = start;
+	end = end < c->clip_end ? end : c->clip_end;
+	if (start >= end)
+		return;
+	uint64_t hide = clamp(c->install, start, end), show = clamp(c->install_end, start, end);
+	put_part(c, start, hide, rule, false);
+	put_part(c, hide, show, rule, true);
+	put_part(c, show, end, rule, false);
+}
+
+static int run_rows(struct compiler *c, const struct span *span)
+{
+	struct source *source = &c->sources[span->source];
+
+	int err = cfi_rows(source->cfi, &source->fdes[span->fde], take_row, c);
+	if (err == 0 && c->eh_return && !c->install)
+		err = find_install(c, span);
+	return err;
 }
 
 static int compile_rows(struct compiler *c, const struct span *span)
 {
 	c->fde_rows = 0;
+	c->eh_return = 0;
 	table_builder_begin(c->builder, span->start);
 	if (span->source == SOURCES_MAX) {
 		c->is_signal_frame = span->fde == OWN_TRAMPOLINE;
 		table_builder_row(c->builder, span->start, span->fde == OWN_ENTRY ? &ENTRY_RULE : &TRAMPOLINE_RULE);
 	} else {
-		struct source *source = &c->sources[span->source];
-		int err = cfi_rows(source->cfi, &source->fdes[span->fde], take_row, c);
+		bool was_found = c->install;
+		int err = run_rows(c, span);
+		if (err == 0 && c->install && !was_found) {
+			table_builder_rollback(c->builder);
+			return compile_rows(c, span); /* once more: the rows before it are known to be wrong now */
+		}
 		if (err < 0) {
 			table_builder_rollback(c->builder);
 			return err;
@@ -287,6 +390,7 @@ static int compile_rows(struct compiler *c, const struct span *span)
 
 static int compile_span(struct compiler *c, const struct span *span)
 {
+	c->install = c->install_end = 0;
 	int err = compile_rows(c, span);
 
 	if (err == -ENOSPC)

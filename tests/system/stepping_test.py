@@ -47,15 +47,15 @@ def lazy_binding_is_not_wrong():
     assert sums(counts)[2] == 0 and counts["plt"][0] > 10, (counts, places[:5])
 
 
-@test("C++ exceptions: wrong only while libgcc overwrites the stack of the frame that threw")
-def exceptions_are_exact():
+@test("C++ exceptions: cut and not wrong while libgcc overwrites what the frame that throws has saved")
+def exceptions_are_not_wrong():
     program = build("stepped.cc", "stepped-cc", *FLAGS, compiler="g++")
     counts, places = step("--from-entry", "--show", "1000", "--", program)
     exact, truncated, wrong = sums(counts)
-    assert exact > 5000 and truncated < exact * 0.005 and wrong < exact * 0.02, (counts, places[:5])
-    others = [place for place in places if "wrong" in place and "libgcc_s" not in place.split(": ")[1] and "without CFI" not in place
-              and "stack switch" not in place and "of libgcc_s" not in place]
-    assert not others, others[:5]
+    assert exact > 5000 and truncated < exact * 0.05, (counts, places[:5])
+    # The last instruction before the stack pointer is the handler's: its caller is the handler by its CFI, the one that threw by its calls.
+    others = [place for place in places if re.search(r"wrong +x \d+, (prologue|body|plt)", place)]
+    assert wrong < 10 and not others, others[:5]
 
 
 @test("the comparison finds damaged tables")

@@ -335,6 +335,50 @@ static void a_restorer_without_cfi_is_a_signal_frame(void **state)
 	close(fd);
 }
 
+/* A function that calls install(), an empty function, and leaves by __builtin_eh_return(). */
+static struct unwind_image *compile_eh_return(uint32_t empty_bytes)
+{
+	uint8_t text[0x400] = {0};
+	AUTO_WRITER struct writer w = {.n = 0};
+	size_t cie = put_cie(&w, "zR");
+	struct unwind_image *image = NULL;
+	struct elf_writer elf;
+	struct elf_file file;
+
+	FDE(&w, cie, 0x1000, 0x100, DW_CFA_advance_loc1, 0x80, DW_CFA_def_cfa, 2, 8, DW_CFA_advance_loc1, 3, DW_CFA_def_cfa, 7, 8);
+	FDE(&w, cie, 0x1200, 0x40, DW_CFA_nop);
+	FDE(&w, cie, 0x1300, empty_bytes, DW_CFA_nop);
+	text[0x30] = 0xe8; /* of nothing that is known */
+	memcpy(text + 0x40, (uint8_t[]){0xe8, 0xbb, 0x01}, 3); /* 0x1200 - 0x1045 */
+	memcpy(text + 0x50, (uint8_t[]){0xe8, 0xab, 0x02}, 3); /* 0x1300 - 0x1055 */
+	elf_writer_init(&elf, true);
+	uint32_t section = elf_writer_section(&elf, ".text", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, 0x1000, text, sizeof(text));
+	elf_writer_section(&elf, ".eh_frame", SHT_PROGBITS, SHF_ALLOC, SECTION_VADDR, w.bytes, w.n);
+	elf_writer_segment(&elf, PT_LOAD, PF_R | PF_X, section, 0x1000);
+	int fd = elf_writer_fd(&elf);
+	assert_int_equal(elf_file_open(fd, &file), 0);
+	assert_int_equal(unwind_image_compile(&file, NULL, &image), 0);
+	close(fd);
+	return image;
+}
+
+static void rows_without_a_caller_before_an_eh_return(void **state)
+{
+	struct unwind_image *image = compile_eh_return(5);
+
+	(void)state;
+	assert_int_equal(unwind_image_find(image, 0x1043)->ra, AT_CFA);
+	assert_int_equal(unwind_image_find(image, 0x1044)->ra, AT_UNKNOWN);
+	assert_int_equal(unwind_image_find(image, 0x107f)->ra, AT_UNKNOWN);
+	assert_int_equal(unwind_image_find(image, 0x1080)->ra, AT_CFA);
+	assert_int_equal(unwind_image_find(image, 0x1083)->cfa_register, X86_64_SP);
+	assert_int_equal(unwind_image_find(image, 0x1200)->ra, AT_CFA);
+	unwind_image_free(image);
+	image = compile_eh_return(64); /* the last call is not of an empty function: nothing is known */
+	assert_int_equal(unwind_image_find(image, 0x1044)->ra, AT_CFA);
+	unwind_image_free(image);
+}
+
 /* Samples in rt_sigreturn have the pc behind the restorer's last instruction. */
 static void a_signal_frame_holds_one_byte_behind_its_end(void **state)
 {
@@ -401,6 +445,7 @@ int main(void)
 		cmocka_unit_test(an_image_without_cfi_has_no_tables),
 		cmocka_unit_test(a_restorer_without_cfi_is_a_signal_frame),
 		cmocka_unit_test(a_restorer_in_debug_frame_is_a_signal_frame),
+		cmocka_unit_test(rows_without_a_caller_before_an_eh_return),
 		cmocka_unit_test(a_signal_frame_holds_one_byte_behind_its_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
