@@ -216,8 +216,21 @@ static int on_record(void *context, void *data, size_t bytes)
 	return 0;
 }
 
+/* Whether windows are long or short: what is wanted now must find room. */
+static void advance_epoch(struct unwinder *u)
+{
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+
+	if (now_ns - u->epoch_ns < EPOCH_NS)
+		return;
+	u->epoch_ns = now_ns;
+	*u->maps.epoch = ++u->epoch;
+	unwind_spaces_end_window(u->spaces);
+}
+
 void unwinder_work(struct unwinder *u, uint64_t window, uint64_t epoch)
 {
+	advance_epoch(u);
 	u->window = window;
 	u->records_epoch = epoch;
 	ring_buffer__consume(u->ring);
@@ -237,16 +250,9 @@ static void finish_pending(struct unwinder *u)
 
 void unwinder_begin_drain(struct unwinder *u, uint64_t window, uint64_t epoch)
 {
-	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
-
 	unwind_memory_settle(u->memory);
 	unwinder_work(u, window, epoch);
 	finish_pending(u);
-	if (now_ns - u->epoch_ns >= EPOCH_NS) {
-		u->epoch_ns = now_ns;
-		*u->maps.epoch = ++u->epoch;
-		unwind_spaces_end_window(u->spaces);
-	}
 }
 
 void unwinder_find(const struct unwinder *u, uint64_t walk, struct unwinder_walk *walk_out)

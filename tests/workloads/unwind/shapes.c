@@ -99,6 +99,7 @@ APART static void shape_altstack(void)
 }
 
 /* [makecontext's caller of last resort];coroutine;spin: a stack of its own, which ends where it begins. */
+#ifdef __GLIBC__ /* musl has no contexts */
 static ucontext_t back, there;
 
 APART static void coroutine(void)
@@ -117,6 +118,9 @@ APART static void shape_coroutine(void)
 	swapcontext(&back, &there);
 	sink++;
 }
+#else
+#define shape_coroutine abort
+#endif
 
 /* main;shape_realigned;spin: the frame is found through a register that was saved before the stack was aligned. */
 APART static void shape_realigned(void)
