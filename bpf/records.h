@@ -186,7 +186,7 @@ struct unwind_walk {
 	struct unwind_mapset mapset;
 	__u64 registers[UNWIND_REGISTERS];
 	__u64 window_base, window_bytes;
-	__u64 window[UNWIND_WINDOW_BYTES / 8];
+	__u64 window[UNWIND_WINDOW_BYTES / 8 + 1]; /* slack for a word at a masked offset */
 	__u8 code[8]; /* instructions */
 };
 

@@ -533,7 +533,7 @@ static __always_inline void user_stack(struct sample_state *s, struct arena_head
 		return;
 	walk_user(s, regs, which, key->tgid, task);
 	/* Inside execve the old registers are still there, but the old stack may be gone. */
-	if (task->in_exec && s->pos == begin + 8) {
+	if (task->in_exec && s->pos == begin + 8 && bpf_probe_read_user(s->walk.window, 8, (void *)regs->sp)) {
 		s->pos = begin;
 		s->walk.end = END_NO_USER;
 		return;

@@ -81,7 +81,9 @@ UNWIND_INLINE bool unwind_stack_word(struct unwind_view *view, struct unwind_wal
 	}
 	if (offset > UNWIND_WINDOW_BYTES - 8 || offset + 8 > w->window_bytes)
 		return false;
-	*word = *(__u64 *)(void *)((__u8 *)w->window + offset);
+	/* The mask is for the verifier, of which each version follows comparisons in its own way. */
+	asm volatile("" : "+r"(offset));
+	*word = *(__u64 *)(void *)((__u8 *)w->window + (offset & (UNWIND_WINDOW_BYTES - 1)));
 	return true;
 }
 
