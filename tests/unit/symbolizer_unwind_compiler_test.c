@@ -367,15 +367,15 @@ static void rows_without_a_caller_before_an_eh_return(void **state)
 	struct unwind_image *image = compile_eh_return(5);
 
 	(void)state;
-	assert_int_equal(unwind_image_find(image, 0x1043)->ra, AT_CFA);
-	assert_int_equal(unwind_image_find(image, 0x1044)->ra, AT_UNKNOWN);
-	assert_int_equal(unwind_image_find(image, 0x107f)->ra, AT_UNKNOWN);
-	assert_int_equal(unwind_image_find(image, 0x1080)->ra, AT_CFA);
-	assert_int_equal(unwind_image_find(image, 0x1083)->cfa_register, X86_64_SP);
-	assert_int_equal(unwind_image_find(image, 0x1200)->ra, AT_CFA);
+	assert_int_equal(rule_at(image, 0x1043)->ra, AT_CFA);
+	assert_int_equal(rule_at(image, 0x1044)->ra, AT_UNKNOWN);
+	assert_int_equal(rule_at(image, 0x107f)->ra, AT_UNKNOWN);
+	assert_int_equal(rule_at(image, 0x1080)->ra, AT_CFA);
+	assert_int_equal(rule_at(image, 0x1083)->cfa_register, X86_64_SP);
+	assert_int_equal(rule_at(image, 0x1200)->ra, AT_CFA);
 	unwind_image_free(image);
 	image = compile_eh_return(64); /* the last call is not of an empty function: nothing is known */
-	assert_int_equal(unwind_image_find(image, 0x1044)->ra, AT_CFA);
+	assert_int_equal(rule_at(image, 0x1044)->ra, AT_CFA);
 	unwind_image_free(image);
 }
 
