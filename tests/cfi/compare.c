@@ -13,7 +13,8 @@
 
 const char *const ROW_CLASS_NAMES[ROW_CLASSES] = {
 	"identical",	    "CFA not expressed", "return address not expressed", "frame pointer not expressed", "CFA invalid for both",
-	"FDE bad for both", "refused by us",	 "refused by libdw",		 "overridden",			"DIFFERENT",
+	"FDE bad for both", "refused by us",	 "refused by libdw",		 "overridden",			"signal restorer",
+	"DIFFERENT",
 };
 
 /* What an FDE covers, and who says so. */
@@ -54,6 +55,12 @@ static const struct unwind_rule *find_rule(const struct comparison *c, uint64_t 
 	return unwind_image_find(c->image, pc, &rule) == 0 ? &rule : NULL;
 }
 
+/* The rule that the compiler gives Go's restorer; what lies behind it in its FDE is never run, and has none. */
+static bool is_restorer(const struct unwind_rule *rule)
+{
+	return rule && rule->cfa == (CFA_DEREF | CFA_SIGNAL_FRAME) && rule->ra == (AT_REGISTER_PLUS | X86_64_SP);
+}
+
 enum row_class compare_row(Dwarf_Frame *frame, const struct unwind_rule *rule, uint64_t pc, uint16_t machine)
 {
 	struct value_registers registers = registers_of(machine);
@@ -68,10 +75,12 @@ enum row_class compare_row(Dwarf_Frame *frame, const struct unwind_rule *rule, u
 		return (rule->cfa & CFA_KIND_MASK) == CFA_UNSUPPORTED ? ROW_CFA_INVALID : ROW_DIFFERENT;
 	if ((rule->cfa & CFA_KIND_MASK) == CFA_UNSUPPORTED)
 		return ROW_CFA_NOT_EXPRESSED;
+	dwarf_frame_info(frame, &start, &end, &is_signal);
+	if (is_restorer(rule) && !is_signal)
+		return ROW_RESTORER;
 	struct value cfa = value_of_rule_cfa(rule, pc, &registers);
 	if (cfa.kind != VALUE || !value_equal(cfa, value_of_cfa(frame, pc, &registers)))
 		return ROW_DIFFERENT;
-	dwarf_frame_info(frame, &start, &end, &is_signal);
 	if (is_signal != !!(rule->cfa & CFA_SIGNAL_FRAME))
 		return ROW_DIFFERENT;
 	struct value ra = value_of_column(rule->ra, rule->ra_offset, cfa.value, pc, &registers);
@@ -130,14 +139,15 @@ static void count_row(struct comparison *c, const struct section *s, const struc
 		      uint64_t last, struct tally *tally)
 {
 	enum row_class class = covers(s->other, pc) ? ROW_OVERRIDDEN : check_row(c, frame, pc, last);
-	const struct unwind_rule *rule = find_rule(c, pc);
-
 	Dwarf_Addr start, end;
 	bool is_signal;
 	dwarf_frame_info(frame, &start, &end, &is_signal);
 	/* A frame that reaches out of the FDE at hand is of another one, perhaps of one that only libdw reads. */
 	if (class == ROW_DIFFERENT && (range->overlaps || start < range->start || end > range->end))
 		class = ROW_OVERRIDDEN;
+	if (class == ROW_DIFFERENT && !is_signal && is_restorer(find_rule(c, range->start)))
+		class = ROW_RESTORER;
+	const struct unwind_rule *rule = find_rule(c, pc);
 	tally->missing += class == ROW_DIFFERENT && (!rule || rule->cfa == CFA_NONE);
 	tally->rows[class]++;
 	if (class != ROW_DIFFERENT)

@@ -13,13 +13,14 @@
 enum row_class {
 	ROW_IDENTICAL,
 	ROW_CFA_NOT_EXPRESSED, /* by a rule that tables do not have: the deferred walk evaluates the CFI itself */
-	ROW_RA_NOT_EXPRESSED,
+	ROW_RA_NOT_EXPRESSED, /* or withheld, where libgcc overwrites it */
 	ROW_FP_NOT_EXPRESSED,  /* the walk goes on, unless it needs the frame pointer */
 	ROW_CFA_INVALID,       /* for both: def_cfa_register or _offset behind an expression */
 	ROW_BAD_FDE,	       /* for both: we leave out the FDE, libdw gives the rows before what it cannot run */
 	ROW_REFUSED,	       /* of an FDE that libdw takes and we count as bad */
 	ROW_ACCEPTED,	       /* of an FDE that libdw refuses */
 	ROW_OVERRIDDEN,	       /* of .debug_frame where .eh_frame speaks, or of FDEs that overlap */
+	ROW_RESTORER,	       /* of Go's signal restorer: a function for its .debug_frame, a signal frame for us, which it is */
 	ROW_DIFFERENT,
 	ROW_CLASSES,
 };
