@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/code_walk.h"
 #include "agent/unwind_spaces.h"
 #include "base/clock.h"
 #include "symbolizer/libunwind_walk.h"
@@ -24,9 +25,13 @@ struct unwind_view {
 	uint64_t registers[LIBUNWIND_REGISTERS];
 	bool by_libunwind;	 /* libunwind walks along */
 	uint32_t libunwind_depth; /* frames that it has come to */
+	uint16_t inferred;	  /* as in struct deferred_stack */
+	uint16_t scanned;	  /* the same, found by a search of the stack */
+	uint8_t scanned_end;	  /* what ended the walk before it */
 };
 
 struct deferred_walker {
+	struct symbolizer *symbolizer;
 	struct image_table *images;
 	struct unwind_images *tables;
 	struct unwind_memory *memory;
@@ -107,7 +112,7 @@ UNWIND_INLINE struct unwind_memo *unwind_memo_at(struct unwind_view *view, uint3
 
 #include "bpf/unwind.h"
 
-int deferred_walker_create(struct image_table *images, struct unwind_images *tables, struct unwind_memory *memory,
+int deferred_walker_create(struct symbolizer *symbolizer, struct image_table *images, struct unwind_images *tables, struct unwind_memory *memory,
 			   struct unwind_slot *slots, uint32_t n_slots, const uint32_t *epoch,
 			   struct deferred_walker **walker_out)
 {
@@ -115,6 +120,7 @@ int deferred_walker_create(struct image_table *images, struct unwind_images *tab
 
 	if (!w)
 		return -ENOMEM;
+	w->symbolizer = symbolizer;
 	w->images = images;
 	w->tables = tables;
 	w->memory = memory;
@@ -264,11 +270,74 @@ static bool try_libunwind(struct deferred_walker *w, struct unwind_view *view, c
 	return done;
 }
 
+static int read_for_code(void *context, void *to, uint32_t bytes, uint64_t address)
+{
+	return unwind_read(context, to, bytes, address);
+}
+
+static bool find_code(struct unwind_view *view, const struct unwind_walk *walk, struct code_image *image_out)
+{
+	uint64_t pc = walk->exact ? walk->pc : walk->pc - 1;
+	const struct mapping *mapping = mapset_find(view->process->mappings, pc);
+
+	if (find_image(view, pc, &image_out->fd, &image_out->bias) < 0)
+		return false;
+	image_out->id = image_table_get(view->walker->images, mapping->image)->id;
+	return true;
+}
+
+static void take_place(struct unwind_walk *walk, const struct code_place *place)
+{
+	walk->pc = place->pc;
+	walk->sp = place->sp;
+	walk->fp = place->fp;
+	walk->exact = false;
+	walk->has_registers = false;
+	walk->by_frame_pointer = false;
+}
+
+/* A frame of a file's code without CFI. Its instructions come before the frame pointer: in code that does not keep one, it is
+ * some caller's, and leads past those between. Where both say the same, nothing is inferred. */
+static bool step_by_code(struct deferred_walker *w, struct unwind_view *view, const struct deferred_stack *out, bool by_scan)
+{
+	struct unwind_walk *walk = &w->walk, plain = *walk;
+	struct code_walk code = {w->symbolizer, read_for_code, view};
+	struct code_place at = {walk->pc, walk->sp, walk->fp, walk->exact}, caller;
+	struct code_image image;
+
+	if (!find_code(view, walk, &image))
+		return false;
+	if (by_scan) {
+		if (view->scanned || code_walk_by_scan(&code, &image, &at, &caller) < 0)
+			return false;
+		view->scanned = out->n;
+		view->scanned_end = (uint8_t)walk->end;
+	} else if (code_walk_by_code(&code, &image, &at, &caller) < 0) {
+		return false;
+	} else if (unwind_step_frame_pointer(view, &plain) && plain.pc == caller.pc && plain.sp == caller.sp) {
+		*walk = plain;
+		return true;
+	}
+	take_place(walk, &caller);
+	if (!view->inferred)
+		view->inferred = out->n;
+	return true;
+}
+
+static bool is_without_cfi(struct unwind_view *view, struct unwind_walk *walk)
+{
+	return unwind_find_rule(view, walk, walk->exact ? walk->pc : walk->pc - 1) &&
+	       (walk->rule.cfa & CFA_KIND_MASK) == CFA_NONE;
+}
+
 /* Returns whether w->walk is at the caller; else w->walk.end says why not. */
 static bool step(struct deferred_walker *w, struct unwind_view *view, const struct deferred_stack *out)
 {
 	struct unwind_walk *walk = &w->walk;
 
+	if (is_without_cfi(view, walk))
+		return step_by_code(w, view, out, false) || unwind_step_frame_pointer(view, walk) ||
+		       step_by_code(w, view, out, true);
 	if (unwind_step(view, walk))
 		return true;
 	if (walk->end == END_NO_TABLE && load_table(w, view->process) && unwind_step(view, walk))
@@ -293,6 +362,19 @@ static void walk_frames(struct deferred_walker *w, struct unwind_view *view, str
 	out->end = (uint8_t)walk->end;
 }
 
+/* What a search of the stack found counts only if it led to the outermost frame. */
+static void keep_inferred(struct deferred_walker *w, const struct unwind_view *view, struct deferred_stack *out)
+{
+	out->inferred = view->inferred;
+	if (view->scanned && out->end != END_COMPLETE && out->end != END_FRAME_ZERO) {
+		out->n = view->scanned;
+		out->end = view->scanned_end;
+		if (out->inferred >= out->n)
+			out->inferred = 0;
+	}
+	w->stats.inferred += out->inferred != 0;
+}
+
 void deferred_walk(struct deferred_walker *w, struct process *process, const struct deferred_record *record,
 		   const uint8_t *stack, struct deferred_stack *out)
 {
@@ -300,6 +382,7 @@ void deferred_walk(struct deferred_walker *w, struct process *process, const str
 
 	w->stats.walks++;
 	out->n = 1;
+	out->inferred = 0;
 	out->frames[0] = record->pc;
 	out->end = END_NO_PROCESS;
 	if (!process)
@@ -308,6 +391,7 @@ void deferred_walk(struct deferred_walker *w, struct process *process, const str
 		return;
 	begin(w, record);
 	walk_frames(w, &view, out);
+	keep_inferred(w, &view, out);
 	if (out->end == END_COMPLETE || out->end == END_FRAME_ZERO)
 		w->stats.complete++;
 }

@@ -89,8 +89,8 @@ static int create_parts(struct unwinder *u, struct image_table *images, struct s
 	};
 	err = unwind_spaces_create(&spaces, &u->spaces);
 	if (err == 0)
-		err = deferred_walker_create(images, u->images, u->memory, u->maps.slots, u->maps.n_slots, &u->epoch,
-					     &u->walker);
+		err = deferred_walker_create(symbolizer, images, u->images, u->memory, u->maps.slots, u->maps.n_slots,
+					     &u->epoch, &u->walker);
 	if (err < 0)
 		return err;
 	u->ring = ring_buffer__new(u->maps.deferrals_fd, on_record, u, NULL);

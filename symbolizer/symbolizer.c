@@ -8,6 +8,7 @@
 #include "base/scope.h"
 #include "symbolizer/unwind_compiler.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -226,6 +227,53 @@ int symbolizer_unwind(struct symbolizer *s, int fd, int debug_fd, struct unwind_
 	s->stats.unwind_fdes += (*image_out)->fdes;
 	s->stats.unwind_bad_fdes += (*image_out)->bad_fdes;
 	s->stats.unwind_ns += clock_ns(CLOCK_MONOTONIC) - begin_ns;
+	return 0;
+}
+
+/* The code of a function into a buffer of CODE_FRAME_BYTES_MAX. */
+static int read_function(int fd, uint64_t start, uint64_t end, uint8_t *code)
+{
+	AUTO_FREE struct elf_segment *segments = NULL;
+	uint64_t offset, left;
+	struct elf_file elf;
+	size_t n;
+
+	if (end <= start || end - start > CODE_FRAME_BYTES_MAX)
+		return -E2BIG;
+	int err = elf_file_open(fd, &elf);
+	if (err == 0 && elf.machine != EM_X86_64)
+		err = -EOPNOTSUPP;
+	if (err == 0)
+		err = elf_file_segments(&elf, &segments, &n);
+	if (err == 0)
+		err = elf_segments_offset(segments, n, start, &offset, &left);
+	if (err == 0 && left < end - start)
+		err = -EBADMSG;
+	return err < 0 ? err : elf_file_read(&elf, offset, code, end - start);
+}
+
+int symbolizer_code_frame(struct symbolizer *s, uint64_t image_id, int fd, uint64_t vaddr, bool is_return,
+			  struct symbolizer_function *function_out)
+{
+	struct symbolizer_function function = {0};
+	struct symbolizer_reply *reply;
+	uint64_t covered = vaddr - is_return;
+
+	int err = symbolizer_names(s, image_id, fd, &covered, 1, &reply);
+	if (err < 0)
+		return err;
+	struct symbolizer_answer answer = reply->answers[0];
+	symbolizer_reply_free(reply);
+	if (!answer.count)
+		return -ENOENT;
+	function.start = answer.symbol_start;
+	AUTO_FREE uint8_t *code = malloc(CODE_FRAME_BYTES_MAX);
+	if (!code)
+		return -ENOMEM;
+	if (fd >= 0 && read_function(fd, answer.symbol_start, answer.symbol_end, code) == 0)
+		function.has_frame = code_frame_at(code, answer.symbol_end - answer.symbol_start, vaddr - answer.symbol_start,
+						   &function.frame) == 0;
+	*function_out = function;
 	return 0;
 }
 

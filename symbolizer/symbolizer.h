@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "symbolizer/code_frame.h"
+
 #define BUILD_ID_MAX 64		    /* bytes; SAFETY 11 */
 #define IMAGE_SEGMENTS_MAX 64	    /* executable PT_LOADs that are kept of one file */
 
@@ -110,6 +112,17 @@ int symbolizer_names(struct symbolizer *s, uint64_t image_id, int fd, const uint
  * Returns 0, -EOPNOTSUPP (a machine that is not walked), -ENOEXEC, -EBADMSG, -E2BIG, -ENOMEM, or the errno of a failed read. */
 struct unwind_image;
 int symbolizer_unwind(struct symbolizer *s, int fd, int debug_fd, struct unwind_image **image_out);
+
+/* What code without CFI tells of its stack frame (symbolizer/code_frame.h).
+ * image_id, fd: as above. vaddr: of an instruction, or behind a call (is_return). function_out->start: the vaddr where the symbol begins
+ * that covers it. Returns 0, -ENOENT (no symbol covers it), or an error as above. */
+struct symbolizer_function {
+	uint64_t start;
+	bool has_frame; /* the code tells */
+	struct code_frame frame;
+};
+int symbolizer_code_frame(struct symbolizer *s, uint64_t image_id, int fd, uint64_t vaddr, bool is_return,
+			  struct symbolizer_function *function_out);
 
 /* Read the kernel's symbols (text of /proc/kallsyms: modules and BPF programs included), replacing earlier ones.
  * Names of functions only (types t, T, w, W).

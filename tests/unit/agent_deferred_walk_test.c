@@ -435,6 +435,72 @@ static void through_code_without_cfi(void **state)
 	munmap(code, 4096);
 }
 
+/* ---- neither CFI nor a frame pointer ---- */
+
+static void assert_inferred(const char *function)
+{
+	assert_frames("stack_capture", function, "call_bare", "shape_bare");
+	assert_int_equal(stack.inferred, 2);
+	assert_int_equal(stack.end, END_COMPLETE);
+	assert_string_equal(frame_name(&fixture, &stack, stack.n - 1U), "_start");
+}
+
+static void assert_not_inferred(const char *function)
+{
+	assert_frames("stack_capture", function);
+	assert_int_equal(stack.n, 2);
+	assert_int_equal(stack.inferred, 0);
+	assert_true(stack.end == END_BAD_FRAME || stack.end == END_FRAME_ZERO);
+}
+
+static void instructions_tell_the_frame(void **state)
+{
+	static const enum bare_shape SHAPES[] = {BARE_LOOP, BARE_LOOP_BY_JUMP, BARE_LOOP_POINTER};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(SHAPES) / sizeof(SHAPES[0]); i++) {
+		shape_bare(&taken, SHAPES[i]);
+		walk_taken();
+		assert_inferred("bare_loop");
+	}
+	print_message("# a walk with an inferred frame: %.1f us\n", walk_us());
+}
+
+static void the_instructions_and_the_caller_must_agree(void **state)
+{
+	(void)state;
+	shape_bare(&taken, BARE_LOOP_JUMPED);
+	walk_taken();
+	assert_not_inferred("bare_loop");
+	shape_bare(&taken, BARE_LOOP_FOREIGN);
+	walk_taken();
+	assert_not_inferred("bare_loop");
+}
+
+static void a_direct_call_of_this_function_is_found(void **state)
+{
+	(void)state;
+	shape_bare(&taken, BARE_ALIGNED);
+	walk_taken();
+	assert_inferred("bare_aligned");
+	/* Where what was found does not lead to the end, it goes. */
+	for (uint32_t bytes = 0; bytes < taken.n_bytes; bytes += 64) {
+		walk_snapshot(&fixture, &taken, bytes, &stack);
+		assert_true(stack.n <= 2 ? !stack.inferred : stack.end == END_COMPLETE && stack.inferred == 2);
+	}
+}
+
+static void no_other_return_address_counts(void **state)
+{
+	(void)state;
+	shape_bare(&taken, BARE_ALIGNED_INDIRECT);
+	walk_taken();
+	assert_not_inferred("bare_aligned");
+	shape_bare(&taken, BARE_ALIGNED_TWICE);
+	walk_taken();
+	assert_not_inferred("bare_aligned");
+}
+
 /* Tables that were given up come back for a walk. */
 static void brings_back_an_evicted_table(void **state)
 {
@@ -493,6 +559,10 @@ int main(void)
 		TEST(a_circle_of_frame_pointers),
 		TEST(without_a_process_or_a_mapping),
 		TEST(through_code_without_cfi),
+		TEST(instructions_tell_the_frame),
+		TEST(the_instructions_and_the_caller_must_agree),
+		TEST(a_direct_call_of_this_function_is_found),
+		TEST(no_other_return_address_counts),
 		TEST(brings_back_an_evicted_table),
 		TEST(statistics),
 	};

@@ -244,6 +244,95 @@ SHAPE void shape_odd(struct snapshot *snapshot)
 	KEEP_FRAME();
 }
 
+/* As hand-written loops of libraries do. rdi: the snapshot. No CFI; rbp is a counter. */
+__asm__(".text\n"
+	".balign 64\n"
+	".type bare_loop, @function\n"
+	"bare_loop:\n"
+	"push %rbx\n push %rbp\n push %r12\n"
+	"mov $3, %ebp\n"
+	"sub $0x150, %rsp\n"
+	"movdqu %xmm4, (%rsp)\n"
+	"jmp 2f\n"
+	"1: vpxor %xmm5, %xmm4, %xmm4\n"
+	"mov %rdi, 0x120(%rsp)\n"
+	"call stack_capture\n"
+	"mov 0x120(%rsp), %rdi\n"
+	"dec %ebp\n"
+	"2: test %ebp, %ebp\n"
+	"jnz 1b\n"
+	"add $0x150, %rsp\n"
+	"pop %r12\n pop %rbp\n pop %rbx\n"
+	"ret\n"
+	".size bare_loop, . - bare_loop\n"
+
+	".balign 64\n"
+	".type bare_aligned, @function\n"
+	"bare_aligned:\n"
+	"mov %rsp, %r10\n"
+	"push %rbx\n push %rbp\n push %r12\n"
+	"sub $0x200, %rsp\n"
+	"and $-64, %rsp\n"
+	"mov %rdi, %r11\n" /* what earlier calls left there */
+	"mov %rsp, %rdi\n xor %eax, %eax\n mov $64, %ecx\n rep stosq\n"
+	"mov %r11, %rdi\n"
+	"mov %r10, 0x100(%rsp)\n"
+	"mov %rsi, 0x80(%rsp)\n" /* what the caller wants to lie there */
+	"mov $3, %ebp\n"
+	"call stack_capture\n"
+	"mov 0x100(%rsp), %rax\n"
+	"mov -8(%rax), %rbx\n mov -16(%rax), %rbp\n mov -24(%rax), %r12\n"
+	"mov %rax, %rsp\n"
+	"ret\n"
+	".size bare_aligned, . - bare_aligned\n"
+
+	".balign 64\n"
+	".type bare_jump, @function\n"
+	"bare_jump:\n"
+	"jmp bare_loop\n"
+	".balign 64\n"
+	".size bare_jump, . - bare_jump\n"
+
+	/* rdi: the snapshot, rsi: the shape. Each way: call, or push what shall look like the return address and jump. */
+	".type call_bare, @function\n"
+	"call_bare:\n"
+	".cfi_startproc\n"
+	"push %rbx\n"
+	".cfi_adjust_cfa_offset 8\n"
+	".cfi_rel_offset rbx, 0\n"
+	"mov %esi, %ecx\n"
+	"xor %esi, %esi\n"
+	"cmp $1, %ecx\n jb 10f\n je 11f\n"
+	"cmp $3, %ecx\n jb 12f\n je 13f\n"
+	"cmp $5, %ecx\n jb 14f\n je 15f\n"
+	"cmp $7, %ecx\n jb 16f\n"
+	"lea bare_loop(%rip), %rax\n call *%rax\n jmp 9f\n"
+	"10: call bare_loop\n jmp 9f\n"
+	"11: call bare_aligned\n jmp 9f\n"
+	"12: lea bare_aligned(%rip), %rax\n call *%rax\n jmp 9f\n"
+	"13: lea 20f(%rip), %rsi\n call bare_aligned\n"
+	"20: jmp 9f\n"
+	"14: lea 22f(%rip), %rax\n push %rax\n jmp bare_loop\n"
+	"15: lea 21f(%rip), %rax\n push %rax\n jmp bare_loop\n"
+	"call bare_aligned\n"
+	"21: jmp 9f\n"
+	"22: jmp 9f\n"
+	"16: call bare_jump\n"
+	"9: pop %rbx\n"
+	".cfi_adjust_cfa_offset -8\n"
+	".cfi_restore rbx\n"
+	"ret\n"
+	".cfi_endproc\n"
+	".size call_bare, . - call_bare\n");
+
+void call_bare(struct snapshot *snapshot, int shape);
+
+SHAPE void shape_bare(struct snapshot *snapshot, enum bare_shape shape)
+{
+	call_bare(snapshot, (int)shape);
+	KEEP_FRAME();
+}
+
 SHAPE void shape_deep(struct snapshot *snapshot, int n)
 {
 	if (n <= 0)

@@ -29,6 +29,19 @@ void shape_deep(struct snapshot *snapshot, int n);
  * Returns how many there were; the first max of them are in snapshots. */
 size_t shape_steps(struct snapshot **snapshots, size_t max, void (*work)(void));
 
+/* Code without CFI and without a frame pointer, from a caller with CFI. */
+enum bare_shape {
+	BARE_LOOP,	      /* pushes, then subtracts: its instructions tell */
+	BARE_ALIGNED,	      /* aligns rsp at run time, and keeps what it was in another register: they do not */
+	BARE_ALIGNED_INDIRECT, /* the same, called through a pointer */
+	BARE_ALIGNED_TWICE,   /* the same, and an older return address of such a call lies in its frame */
+	BARE_LOOP_JUMPED,     /* as BARE_LOOP, but what looks like its return address does not follow a call */
+	BARE_LOOP_FOREIGN,    /* ... follows a call of another function */
+	BARE_LOOP_BY_JUMP,    /* ... follows a call of a function that jumps to it */
+	BARE_LOOP_POINTER,    /* ... follows a call through a pointer */
+};
+void shape_bare(struct snapshot *snapshot, enum bare_shape shape);
+
 /* A leaf without CFI, reached from shape_no_cfi(); the signal handler takes the snapshot there. */
 void shape_jit(struct snapshot *snapshot, const void *code);
 

@@ -108,7 +108,7 @@ void walk_fixture_init(struct walk_fixture *f, uint64_t budget_bytes)
 	assert_int_equal(unwind_memory_create(budget_bytes, &chunks, &f->memory), 0);
 	assert_int_equal(unwind_images_create(f->symbolizer, f->memory, f->slots, FIXTURE_SLOTS, &f->epoch, fixture_settle, f,
 					      &f->tables), 0);
-	assert_int_equal(deferred_walker_create(f->images, f->tables, f->memory, f->slots, FIXTURE_SLOTS, &f->epoch,
+	assert_int_equal(deferred_walker_create(f->symbolizer, f->images, f->tables, f->memory, f->slots, FIXTURE_SLOTS, &f->epoch,
 						&f->walker), 0);
 	walk_fixture_reread(f);
 }
