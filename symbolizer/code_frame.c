@@ -255,7 +255,7 @@ static bool follow(struct analysis *a, uint32_t at)
 
 	if (!x86_decode(a->code + at, a->n - at, &i))
 		return false;
-	int64_t next = (int64_t)at + i.bytes, target = next + i.immediate;
+	int64_t next = (int64_t)at + i.bytes, target = next + (int32_t)i.immediate;
 	switch (flow_of(&i)) {
 	case FLOW_END:
 		return true;
