@@ -65,7 +65,7 @@ int fold_create(const struct fold_options *options, struct process_table *proces
 	f->unwinder = unwinder;
 	f->n_slots = 1024;
 	f->slots = calloc(f->n_slots, sizeof(f->slots[0]));
-	f->locations = malloc((KERNEL_FRAMES_MAX + USER_FRAMES_MAX + 2) * sizeof(f->locations[0]));
+	f->locations = malloc((KERNEL_FRAMES_MAX + USER_FRAMES_MAX + 3) * sizeof(f->locations[0]));
 	int err = f->slots && f->locations ? frame_table_init(&f->frames) : -ENOMEM;
 	if (err < 0) {
 		fold_destroy(f);
@@ -166,7 +166,9 @@ static int push_user(struct fold *f, struct folded *stack, const struct mapping 
 	return push(f, FRAME_OFFSET, mapping->image, offset);
 }
 
-static int push_user_stack(struct fold *f, struct folded *stack, struct mapset *mappings, const uint64_t *pcs, size_t n)
+/* inferred: see struct deferred_stack; marked where it begins. */
+static int push_user_stack(struct fold *f, struct folded *stack, struct mapset *mappings, const uint64_t *pcs, size_t n,
+			   size_t inferred)
 {
 	for (size_t i = 0; i < n; i++) {
 		uint64_t pc = i ? pcs[i] - 1 : pcs[i];
@@ -175,10 +177,12 @@ static int push_user_stack(struct fold *f, struct folded *stack, struct mapset *
 			stack->lost_way = true;
 			return 0;
 		}
-		int err = push_user(f, stack, mapping, pc, i == 0);
+		int err = i && i == inferred ? push(f, FRAME_MARK, FRAME_NO_IMAGE, MARK_INFERRED) : 0;
+		if (err == 0)
+			err = push_user(f, stack, mapping, pc, i == 0);
 		if (err < 0)
 			return err;
-		stack->n_user++;
+		stack->n_user = (uint16_t)(f->n_stacks - stack->first - stack->n_kernel);
 		stack->lost_way = !mapping;
 		if (!mapping)
 			return 0;
@@ -268,11 +272,12 @@ static int fold_new(struct fold *f, struct folded *stack, const struct process *
 		stack->end = END_NO_USER;
 		return 0;
 	}
-	err = reserve(f, entry->n_kernel + n_user);
+	err = reserve(f, entry->n_kernel + n_user + 1);
 	if (err < 0 || !process)
 		return err;
 	/* What it was walked by, not what is there now: another library may be where its code was. */
-	return push_user_stack(f, stack, walk.mappings ? walk.mappings : process->mappings, user, n_user);
+	return push_user_stack(f, stack, walk.mappings ? walk.mappings : process->mappings, user, n_user,
+			       walk.deferred && user == walk.deferred->frames ? walk.deferred->inferred : 0);
 }
 
 int fold_add(void *fold, const struct arena_entry *entry, const uint64_t *frames)

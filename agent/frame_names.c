@@ -95,7 +95,9 @@ int64_t frame_names_cut(struct frame_names *n, enum account_cut cut)
 
 static int resolve_mark(struct frame_names *n, struct frame *frame)
 {
-	const char *name = frame->address == MARK_ANONYMOUS ? "[anonymous]" : "[unmapped]";
+	static const char *const NAMES[] = {
+		[MARK_ANONYMOUS] = "[anonymous]", [MARK_UNMAPPED] = "[unmapped]", [MARK_INFERRED] = "[inferred]"};
+	const char *name = NAMES[frame->address];
 	int64_t location = plain_location(n->builder, PROFILE_NONE, 0, name, name);
 
 	if (location < 0)

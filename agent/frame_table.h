@@ -16,6 +16,7 @@ enum frame_kind {
 enum frame_mark {
 	MARK_ANONYMOUS, /* executable memory without a file: a JIT */
 	MARK_UNMAPPED,	/* a pc in no mapping */
+	MARK_INFERRED,	/* between a frame and its caller that its code tells, not CFI or a frame pointer */
 	MARK_CUT,	/* + enum account_cut: why the rest of a stack is missing */
 };
 

@@ -148,6 +148,7 @@ static void write_json_unwind(const struct summary *s, struct json_writer *w)
 	json_uint(w, "deferred_no_room", s->account->deferred_no_room);
 	json_uint(w, "deferred_complete", u->walks.complete);
 	json_uint(w, "deferred_by_libunwind", u->walks.by_libunwind);
+	json_uint(w, "deferred_inferred", u->walks.inferred);
 	json_uint(w, "requests", u->requests);
 	json_object_end(w);
 }

@@ -209,7 +209,7 @@ static int on_record(void *context, void *data, size_t bytes)
 
 	if (bytes < sizeof(*record) || record->n_bytes > bytes - sizeof(*record))
 		return 0;
-	u->requests += record->end != END_UNSUPPORTED_RULE;
+	u->requests += record->end == END_NO_PROCESS || record->end == END_NO_MAPPING || record->end == END_NO_TABLE;
 	const uint8_t *stack = (const uint8_t *)(record + 1);
 	if (!finish(u, record, stack, true))
 		keep_pending(u, record, stack);

@@ -370,7 +370,7 @@ static __always_inline void defer(struct sample_state *s, struct arena_header *h
 	}
 	record->n_bytes = n;
 	/* What the agent can do at once (read mappings, load a table) it should hear of at once. */
-	if (s->walk.end == END_UNSUPPORTED_RULE &&
+	if (s->walk.end != END_NO_PROCESS && s->walk.end != END_NO_MAPPING && s->walk.end != END_NO_TABLE &&
 	    bpf_ringbuf_query(&deferrals, BPF_RB_AVAIL_DATA) < bpf_ringbuf_query(&deferrals, BPF_RB_RING_SIZE) / 2)
 		flags = BPF_RB_NO_WAKEUP;
 	__u64 bytes = sizeof(*record) + n;
@@ -384,9 +384,18 @@ static __always_inline void defer(struct sample_state *s, struct arena_header *h
 	s->walked_by = record->id;
 }
 
-static __always_inline bool is_deferrable(__u32 end)
+/* A file's code without CFI, from which the frame pointer leads nowhere: its instructions may tell. A JIT's are not in any file. */
+static __always_inline bool is_deferrable_code(const struct unwind_walk *w)
 {
-	return end == END_NO_PROCESS || end == END_NO_MAPPING || end == END_NO_TABLE || end == END_UNSUPPORTED_RULE;
+	if ((w->rule.cfa & CFA_KIND_MASK) != CFA_NONE || (w->end != END_BAD_FRAME && (w->end != END_FRAME_ZERO || !w->exact)))
+		return false;
+	return w->mapping.table != UNWIND_TABLE_NONE || w->mapping.serial || w->pc - w->mapping.start >= w->mapping.bytes;
+}
+
+static __always_inline bool is_deferrable(const struct unwind_walk *w)
+{
+	return w->end == END_NO_PROCESS || w->end == END_NO_MAPPING || w->end == END_NO_TABLE || w->end == END_UNSUPPORTED_RULE ||
+	       is_deferrable_code(w);
 }
 
 /* All general registers, by their DWARF numbers. r: "r" in the user's view of pt_regs, nothing in the kernel's.
@@ -538,7 +547,7 @@ static __always_inline void user_stack(struct sample_state *s, struct arena_head
 		s->walk.end = END_NO_USER;
 		return;
 	}
-	if (is_deferrable(s->walk.end))
+	if (is_deferrable(&s->walk))
 		defer(s, header, regs, key->tgid, task, cpu);
 }
 

@@ -49,10 +49,22 @@ def debug_file():
     assert total > 50 and whole > 0.95 * total, stacks[:5]
 
 
-@test("a debug file with another build id is none")
+@test("a debug file with another build id is none: only the instructions tell")
 def wrong_debug_file():
     stacks = bare_stacks("wrong_root", matching=False)
-    assert stacks and not any("bare_outer" in names for names, _ in stacks), stacks[:5]
+    assert stacks and not any("bare_middle" in names and "[inferred]" not in names for names, _ in stacks), stacks[:5]
+
+
+@test("hand-written code without CFI and frame pointer: its caller is inferred, and marked")
+def inferred():
+    program = build("bare_loop.c", "hand_loop", "-O2", "-fomit-frame-pointer")
+    summary = record("-F", "499", "-o", "loop.folded", "--", program, "3")
+    stacks = [(names, count) for names, count in folded("loop.folded") if "bare_loop" in names]
+    total = sum(count for _, count in stacks)
+    whole = sum(count for names, count in stacks
+                if names[names.index("bare_loop") - 3:names.index("bare_loop")] == ["main", "loop_outer", "[inferred]"]
+                and not any(name.startswith("[truncated") for name in names))
+    assert total > 100 and whole > 0.95 * total, (whole, total, stacks[:5], summary["stacks"])
 
 
 run()

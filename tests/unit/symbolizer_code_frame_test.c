@@ -138,10 +138,10 @@ struct comparison {
 static void compare_at(const struct unwind_image *image, const uint8_t *code, const struct cfi_fde *fde, size_t at,
 		       struct comparison *c)
 {
-	const struct unwind_rule *rule = unwind_image_find(image, fde->start + at);
+	struct unwind_rule found, *rule = &found;
 	struct code_frame frame;
 
-	if (!rule || rule->cfa != CFA_REGISTER || rule->ra == AT_UNDEFINED)
+	if (unwind_image_find(image, fde->start + at, &found) < 0 || rule->cfa != CFA_REGISTER || rule->ra == AT_UNDEFINED)
 		return;
 	c->asked++;
 	if (code_frame_at(code, fde->bytes, at, &frame) < 0 || !frame.has_cfa)
@@ -166,9 +166,10 @@ static void compare_function(const struct elf_file *elf, const struct elf_segmen
 {
 	uint64_t offset, left;
 	struct x86_instruction i;
-	const struct unwind_rule *entry = unwind_image_find(image, fde->start);
-	if (!fde->bytes || fde->bytes > 4000 || !entry || entry->cfa != CFA_REGISTER || entry->cfa_register != X86_64_SP ||
-	    entry->cfa_offset != 8 || elf_segments_offset(segments, n_segments, fde->start, &offset, &left) < 0 ||
+	struct unwind_rule entry;
+
+	if (!fde->bytes || fde->bytes > 4000 || unwind_image_find(image, fde->start, &entry) < 0 ||
+	    entry.cfa != CFA_REGISTER || entry.cfa_register != X86_64_SP || entry.cfa_offset != 8 || elf_segments_offset(segments, n_segments, fde->start, &offset, &left) < 0 ||
 	    left < fde->bytes)
 		return;
 	uint8_t *code = malloc(fde->bytes);
