@@ -202,6 +202,12 @@ static void apply_mmap(struct process_table *t, const struct task_record *record
 		.file_offset = record->file_offset,
 		.image = image_of(t, &sight, record->inode != 0),
 	};
+	/* Only for files: anonymous memory comes in tens of thousands, and each look-up after an addition costs a merge. */
+	if (mapping.image != MAPPING_NO_IMAGE) {
+		const struct mapping *known = mapset_find(process->mappings, mapping.start);
+		if (known && known->image != mapping.image)
+			process->replaced_ns = record->time_ns;
+	}
 	add_mapping(t, process, &mapping);
 }
 

@@ -26,6 +26,7 @@ struct process {
 	uint64_t end_ns;      /* of its exit or next exec; UINT64_MAX: alive */
 	uint64_t last_window; /* in which a sample asked for it */
 	uint64_t serial;      /* identity for the caller: never used again */
+	uint64_t replaced_ns; /* when a file's code was last mapped where another file's was; 0: never */
 	uint64_t read_epoch;  /* losses known when /proc/PID/maps was last read */
 	bool complete;	      /* its mappings are known from their beginning, or were read from /proc */
 	bool is_kernel_thread;

@@ -194,6 +194,12 @@ static bool finish(struct unwinder *u, const struct deferred_record *record, con
 		process_table_find(u->processes, (int32_t)record->tgid, record->time_ns, u->window, u->records_epoch);
 
 	deferred_walk(u->walker, process, record, stack, &u->scratch);
+	/* Its code may have been replaced between the sample and now: no stack is better than another library's. */
+	if (process && process->replaced_ns > record->time_ns) {
+		u->scratch.n = 0;
+		u->scratch.end = END_NO_PROCESS;
+		first = false;
+	}
 	if (process)
 		load_for(u, process, record);
 	if (first && (u->scratch.end == END_NO_PROCESS || u->scratch.end == END_NO_MAPPING))

@@ -83,16 +83,16 @@ static void many_mappings(void **state)
 {
 	enum { N = 5000 };
 	int before = 0, after = 0;
-	char *pages = mmap(NULL, N * 2 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *pages = mmap(NULL, (N * 2 + 1) * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	(void)state;
 	assert_true(pages != MAP_FAILED);
 	assert_int_equal(proc_maps_read(getpid(), count, &before, NULL), 0);
 	for (size_t i = 0; i < N; i++)
-		assert_int_equal(mprotect(pages + i * 2 * 4096, 4096, PROT_READ | PROT_EXEC), 0);
+		assert_int_equal(mprotect(pages + (i * 2 + 1) * 4096, 4096, PROT_READ | PROT_EXEC), 0);
 	assert_int_equal(proc_maps_read(getpid(), count, &after, NULL), 0);
 	assert_int_equal(after - before, N);
-	munmap(pages, N * 2 * 4096);
+	munmap(pages, (N * 2 + 1) * 4096);
 }
 
 static void stat_lines(void **state)
