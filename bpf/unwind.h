@@ -245,14 +245,15 @@ UNWIND_INLINE bool unwind_follows_call(struct unwind_view *view, struct unwind_w
 
 /* The innermost frame of code without CFI: has its prologue run? Reading the instructions at the pc tells for code that keeps
  * frame pointers. Returns how many words lie above the return address, -1: the frame is set up.
- * Source: push %rbp = 55; mov %rsp,%rbp = 48 89 e5 or 48 8b ec; ret = c3; endbr64 = f3 0f 1e fa. */
+ * A jump through the GOT is a PLT entry's or a tail call, both with the return address on top.
+ * Source: push %rbp = 55; mov %rsp,%rbp = 48 89 e5 or 48 8b ec; ret = c3; endbr64 = f3 0f 1e fa; jmp *disp32(%rip) = ff 25. */
 UNWIND_INLINE int unwind_prologue(struct unwind_view *view, struct unwind_walk *w)
 {
 	__u8 *code = w->code;
 
 	if (unwind_read(view, code, 8, w->pc - 1))
 		return -1;
-	if (code[1] == 0x55 || code[1] == 0xc3 || (code[1] == 0xf3 && code[2] == 0x0f && code[3] == 0x1e && code[4] == 0xfa))
+	if (code[1] == 0x55 || code[1] == 0xc3 || (code[1] == 0xff && code[2] == 0x25) || (code[1] == 0xf3 && code[2] == 0x0f && code[3] == 0x1e && code[4] == 0xfa))
 		return 0;
 	if (code[0] == 0x55 && code[1] == 0x48 && ((code[2] == 0x89 && code[3] == 0xe5) || (code[2] == 0x8b && code[3] == 0xec)))
 		return 1;
