@@ -375,7 +375,7 @@ UNWIND_INLINE bool unwind_step_rule(struct unwind_view *view, struct unwind_walk
 	w->end = END_BAD_FRAME;
 	/* A stack grows downwards; only what switches stacks says so itself. A return address in a register takes no room on it. */
 	if (cfa >= UNWIND_USER_TOP ||
-	    (cfa < w->sp + (rule.ra & IN_REGISTER ? 0 : 8) && (rule.cfa & CFA_KIND_MASK) != CFA_DEREF))
+	    (cfa < w->sp + (rule.ra & IN_REGISTER ? 0 : 8) && !(rule.cfa & CFA_SWITCHES_STACK) && (rule.cfa & CFA_KIND_MASK) != CFA_DEREF))
 		return false;
 	/* The lower of the two words first: the window that is read then holds both. */
 	hint = cfa - 8;

@@ -48,8 +48,9 @@ enum unwind_cfa {
 };
 #define CFA_INDEXED_SHIFT    16
 #define CFA_INDEXED_ADD_MASK 0xffff
-#define CFA_KIND_MASK	 0x7f
-#define CFA_SIGNAL_FRAME 0x80 /* the caller was interrupted, it did not call: all its registers were saved */
+#define CFA_KIND_MASK	   0x3f
+#define CFA_SWITCHES_STACK 0x40 /* the caller's frame is on another stack, which may lie below this one */
+#define CFA_SIGNAL_FRAME   0x80 /* the caller was interrupted, it did not call: all its registers were saved */
 
 /* Where the caller's value of a register is. The lower six bits are a register's number where one is needed. */
 #define AT_MASK	      0xc0
@@ -66,7 +67,7 @@ struct unwind_rule {
 	__s32 cfa_add;
 	__s16 fp_offset;
 	__s16 ra_offset;
-	__u8 cfa; /* enum unwind_cfa, CFA_SIGNAL_FRAME */
+	__u8 cfa; /* enum unwind_cfa, CFA_SWITCHES_STACK, CFA_SIGNAL_FRAME */
 	__u8 cfa_register;
 	__u8 fp; /* AT_... */
 	__u8 ra;

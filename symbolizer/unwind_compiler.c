@@ -2,6 +2,7 @@
 #include "base/scope.h"
 #include "symbolizer/byte_reader.h"
 #include "symbolizer/cfi.h"
+#include "symbolizer/go_switches.h"
 #include "symbolizer/section_reader.h"
 #include "symbolizer/table_builder.h"
 
@@ -52,6 +53,8 @@ struct compiler {
 	bool is_signal_frame; /* the last row's */
 	uint64_t eh_return; /* where the FDE at hand leaves for a handler; 0: it does not. See find_install(). */
 	uint64_t install, install_end; /* rows between these have no return address */
+	struct go_switches *go; /* NULL: not Go's */
+	struct go_switch go_switch; /* of the FDE at hand */
 };
 
 static int add_source(struct compiler *c, const struct elf_file *elf, const struct cfi_section *section, uint8_t *bytes)
@@ -317,6 +320,11 @@ static bool is_eh_return(const struct compiler *c, const struct unwind_rule *rul
 	return c->elf->machine == EM_X86_64 && rule->cfa == CFA_REGISTER && rule->cfa_register == X86_64_RCX && rule->cfa_offset == 8;
 }
 
+static uint64_t clamp(uint64_t vaddr, uint64_t from, uint64_t to)
+{
+	return vaddr < from ? from : vaddr > to ? to : vaddr;
+}
+
 /* The part of a row within [from, to), which has no return address if that is hidden. */
 static void put_part(struct compiler *c, uint64_t from, uint64_t to, const struct unwind_rule *rule, bool is_hidden)
 {
@@ -328,12 +336,13 @@ static void put_part(struct compiler *c, uint64_t from, uint64_t to, const struc
 		part.ra = AT_UNKNOWN;
 		part.ra_offset = 0;
 	}
-	table_builder_row(c->builder, from, &part);
-}
-
-static uint64_t clamp(uint64_t vaddr, uint64_t from, uint64_t to)
-{
-	return vaddr < from ? from : vaddr > to ? to : vaddr;
+	uint64_t at = clamp(c->go_switch.vaddr, from, to);
+	if (from < at)
+		table_builder_row(c->builder, from, &part);
+	if (at == to)
+		return;
+	go_switch_apply(&c->go_switch, &part);
+	table_builder_row(c->builder, at, &part);
 }
 
 static void take_row(void *context, uint64_t start, uint64_t end, const struct unwind_rule *rule)
@@ -390,13 +399,17 @@ static int compile_rows(struct compiler *c, const struct span *span)
 
 static int compile_span(struct compiler *c, const struct span *span)
 {
+	bool is_own = span->source == SOURCES_MAX;
+
 	c->install = c->install_end = 0;
+	/* C linked into a Go program has .eh_frame, which is right. */
+	c->go_switch = go_switches_find(is_own || c->sources[span->source].is_eh ? NULL : c->go, span->start, span->end);
 	int err = compile_rows(c, span);
 
 	if (err == -ENOSPC)
 		err = compile_rows(c, span); /* at the beginning of a new table */
 	if (err == 0) {
-		c->image->fdes += span->source != SOURCES_MAX;
+		c->image->fdes += !is_own;
 		c->image->cfi_rows += c->fde_rows;
 		c->image->text_bytes += c->clip_end - span->start;
 	}
@@ -433,6 +446,7 @@ static void close_compiler(struct compiler *c)
 		free(c->sources[i].bytes);
 	}
 	free(c->spans);
+	go_switches_close(c->go);
 	table_builder_destroy(c->builder);
 }
 
@@ -451,6 +465,8 @@ int unwind_image_compile(const struct elf_file *elf, const struct elf_file *debu
 		err = add_sections(&c, debug, true);
 	if (err == 0)
 		err = find_trampoline(&c, has_eh);
+	if (err == 0)
+		err = go_switches_open(elf, &c.go);
 	if (err == 0)
 		err = compile(&c);
 	for (uint32_t i = 0; c.image && i < c.n_sources; i++) {
