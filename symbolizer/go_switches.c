@@ -132,41 +132,74 @@ static bool clears_frame_pointer(const uint8_t *code, size_t n)
 	return (n >= 7 && memcmp(code, "\x48\xc7\xc5\0\0\0\0", 7) == 0) || (n >= 2 && memcmp(code, "\x31\xed", 2) == 0);
 }
 
-struct go_switch go_switches_find(struct go_switches *s, uint64_t start, uint64_t end)
+struct go_function go_switches_find(struct go_switches *s, uint64_t start, uint64_t end)
 {
-	struct go_switch none = {.vaddr = UINT64_MAX};
+	struct go_function function = {.switches = s, .behind_switch = UINT64_MAX};
 	size_t n = (size_t)(end - start);
 
 	if (!s || end < start || end - start > FUNCTION_MAX_BYTES)
-		return none;
+		return function;
 	const uint8_t *code = code_at(s, start, n);
 	if (!code || checks_stack(code, n))
-		return none;
+		return function;
 	for (size_t i = 0; i + 3 <= n; i++) {
 		size_t bytes = switch_bytes(code + i, n - i), behind = i + bytes;
-		if (bytes)
-			return (struct go_switch){.vaddr = start + behind,
-						  .has_frame = sets_up_frame(code, i) && !clears_frame_pointer(code + behind, n - behind)};
+		if (!bytes)
+			continue;
+		function.behind_switch = start + behind;
+		function.has_frame = sets_up_frame(code, i) && !clears_frame_pointer(code + behind, n - behind);
+		break;
 	}
-	return none;
+	return function;
 }
 
-void go_switch_apply(const struct go_switch *go_switch, struct unwind_rule *rule)
+/* Does the instruction before vaddr, or the one at it, save the frame pointer below the return address? vaddr: where the stack pointer is
+ * below the return address for the first time: behind push %rbp, of which mov %rsp,%rbp tells a push that is a value's; or, before Go
+ * 1.21, behind sub, at mov %rbp,y(%rsp). Assembly that keeps its own frames (crosscall2, gcWriteBarrier) has neither. */
+static bool saves_frame_pointer(struct go_switches *s, uint64_t vaddr)
+{
+	const uint8_t *code = code_at(s, vaddr - 1, 5);
+
+	if (!code)
+		return false;
+	return memcmp(code, "\x55\x48\x89\xe5", 4) == 0 || memcmp(code + 1, "\x48\x89\x6c\x24", 4) == 0 ||
+	       memcmp(code + 1, "\x48\x89\xac\x24", 4) == 0;
+}
+
+/* Below the return address by at least a word. */
+static bool is_in_frame(const struct unwind_rule *rule)
+{
+	return rule->cfa == CFA_REGISTER && rule->cfa_register == X86_64_SP && rule->cfa_offset >= 16;
+}
+
+void go_function_rule(struct go_function *function, uint64_t start, struct unwind_rule *rule)
 {
 	static const struct unwind_rule OUTERMOST = {.cfa = CFA_REGISTER, .cfa_register = X86_64_SP, .cfa_offset = 8, .ra = AT_UNDEFINED};
-	static const struct unwind_rule BY_FRAME_POINTER = {.cfa = CFA_REGISTER | CFA_SWITCHES_STACK,
-							    .cfa_register = X86_64_FP,
-							    .cfa_offset = 16,
-							    .fp = AT_CFA,
-							    .fp_offset = -16,
-							    .ra = AT_CFA,
-							    .ra_offset = -8};
+	bool in_frame = is_in_frame(rule);
 
-	if (!go_switch->has_frame)
+	if (!function->switches)
+		return;
+	if (start >= function->behind_switch && !function->has_frame) {
 		*rule = OUTERMOST;
-	/* Behind the epilogue's pop it is the caller's frame pointer, and the stack the first one again. */
-	else if (rule->cfa != CFA_REGISTER || rule->cfa_register != X86_64_SP || rule->cfa_offset != 8)
-		*rule = BY_FRAME_POINTER;
+		return;
+	}
+	/* Behind the epilogue's pop the frame pointer is the caller's, and the stack the first one again. */
+	if (!in_frame)
+		return;
+	if (!function->is_decided) {
+		function->is_decided = true;
+		function->saves_fp = saves_frame_pointer(function->switches, start);
+	}
+	bool is_behind = start >= function->behind_switch;
+	if (is_behind || (function->saves_fp && rule->fp == IN_PLACE)) {
+		rule->fp = AT_CFA;
+		rule->fp_offset = -16;
+	}
+	if (is_behind) {
+		rule->cfa = CFA_REGISTER | CFA_SWITCHES_STACK;
+		rule->cfa_register = X86_64_FP;
+		rule->cfa_offset = 16;
+	}
 }
 
 void go_switches_close(struct go_switches *s)

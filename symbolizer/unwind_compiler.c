@@ -54,7 +54,7 @@ struct compiler {
 	uint64_t eh_return; /* where the FDE at hand leaves for a handler; 0: it does not. See find_install(). */
 	uint64_t install, install_end; /* rows between these have no return address */
 	struct go_switches *go; /* NULL: not Go's */
-	struct go_switch go_switch; /* of the FDE at hand */
+	struct go_function go_function; /* of the FDE at hand */
 };
 
 static int add_source(struct compiler *c, const struct elf_file *elf, const struct cfi_section *section, uint8_t *bytes)
@@ -336,13 +336,21 @@ static void put_part(struct compiler *c, uint64_t from, uint64_t to, const struc
 		part.ra = AT_UNKNOWN;
 		part.ra_offset = 0;
 	}
-	uint64_t at = clamp(c->go_switch.vaddr, from, to);
-	if (from < at)
-		table_builder_row(c->builder, from, &part);
-	if (at == to)
-		return;
-	go_switch_apply(&c->go_switch, &part);
-	table_builder_row(c->builder, at, &part);
+	table_builder_row(c->builder, from, &part);
+}
+
+/* A row of Go's, with what its CFI does not say. */
+static void put_go_part(struct compiler *c, uint64_t from, uint64_t to, const struct unwind_rule *rule)
+{
+	uint64_t starts[] = {from, clamp(c->go_function.behind_switch, from, to)};
+
+	for (int i = 0; i < 2; i++) {
+		struct unwind_rule part = *rule;
+		if (starts[i] >= to || (i && starts[i] == from))
+			continue;
+		go_function_rule(&c->go_function, starts[i], &part);
+		table_builder_row(c->builder, starts[i], &part);
+	}
 }
 
 static void take_row(void *context, uint64_t start, uint64_t end, const struct unwind_rule *rule)
@@ -356,6 +364,8 @@ static void take_row(void *context, uint64_t start, uint64_t end, const struct u
 	end = end < c->clip_end ? end : c->clip_end;
 	if (start >= end)
 		return;
+	if (c->go_function.switches)
+		return put_go_part(c, start, end, rule);
 	uint64_t hide = clamp(c->install, start, end), show = clamp(c->install_end, start, end);
 	put_part(c, start, hide, rule, false);
 	put_part(c, hide, show, rule, true);
@@ -403,7 +413,7 @@ static int compile_span(struct compiler *c, const struct span *span)
 
 	c->install = c->install_end = 0;
 	/* C linked into a Go program has .eh_frame, which is right. */
-	c->go_switch = go_switches_find(is_own || c->sources[span->source].is_eh ? NULL : c->go, span->start, span->end);
+	c->go_function = go_switches_find(is_own || c->sources[span->source].is_eh ? NULL : c->go, span->start, span->end);
 	int err = compile_rows(c, span);
 
 	if (err == -ENOSPC)

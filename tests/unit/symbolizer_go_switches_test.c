@@ -11,7 +11,7 @@
 #define TEXT	   0x1000
 #define FUNCTION   0x40 /* bytes of each function below */
 #define TEXT_BYTES 0x800
-#define LONG_AT	   0x400
+#define LONG_AT	   0x500
 #define LONG_BYTES 0x300
 
 #define FRAME	   0x55, 0x48, 0x89, 0xe5 /* push %rbp; mov %rsp,%rbp */
@@ -24,24 +24,30 @@ static const struct function {
 	uint8_t code[FUNCTION];
 	uint32_t from; /* the first byte behind the switch; 0: none */
 	bool has_frame;
+	bool saves_fp; /* before that */
 } FUNCTIONS[] = {
-	{"systemstack", {FRAME, 0x48, 0x8b, 0x62, 0x38, 0xff, 0xd7, 0x48, 0x8b, 0x60, 0x38, 0x5d, 0xc3}, 8, true},
-	{"systemstack 1.19", {0x48, 0x89, 0xdc, 0xff, 0xd7, 0x48, 0x8b, 0x60, 0x38, 0xc3}, 3, false},
-	{"mcall", {FRAME, 0x49, 0x8b, 0x66, 0x38, 0x48, 0xc7, 0xc5, 0, 0, 0, 0, 0x50}, 8, false},
-	{"mcall, shorter", {FRAME, 0x49, 0x8b, 0x66, 0x38, 0x31, 0xed, 0x50}, 8, false},
-	{"gogo", {0x48, 0x8b, 0x23, 0x48, 0x8b, 0x53, 0x18}, 3, false},
-	{"time.now 1.19", {FRAME_1_20, 0x48, 0x83, 0xe4, 0xf0}, 18, true},
-	{"vgetrandom1", {FRAME, 0x48, 0x83, 0xec, 0x10, 0x48, 0x83, 0xe4, 0xf0}, 12, true},
-	{"clone", {0x0f, 0x05, 0x48, 0x89, 0xf4}, 5, false},
-	{"by r12", {FRAME, 0x4c, 0x89, 0xe4}, 7, true},
-	{"callCgoMmap's end", {FRAME, 0x48, 0x8b, 0x24, 0x24}, 8, true},
-	{"(%r12)", {FRAME, 0x49, 0x8b, 0x64, 0x24, 0x38}, 9, true},
+	{"systemstack", {FRAME, 0x48, 0x8b, 0x62, 0x38, 0xff, 0xd7, 0x48, 0x8b, 0x60, 0x38, 0x5d, 0xc3}, 8, true, false},
+	{"systemstack 1.19", {0x48, 0x89, 0xdc, 0xff, 0xd7, 0x48, 0x8b, 0x60, 0x38, 0xc3}, 3, false, false},
+	{"mcall", {FRAME, 0x49, 0x8b, 0x66, 0x38, 0x48, 0xc7, 0xc5, 0, 0, 0, 0, 0x50}, 8, false, false},
+	{"mcall, shorter", {FRAME, 0x49, 0x8b, 0x66, 0x38, 0x31, 0xed, 0x50}, 8, false, false},
+	{"gogo", {0x48, 0x8b, 0x23, 0x48, 0x8b, 0x53, 0x18}, 3, false, false},
+	{"time.now 1.19", {FRAME_1_20, 0x48, 0x83, 0xe4, 0xf0}, 18, true, false},
+	{"vgetrandom1", {FRAME, 0x48, 0x83, 0xec, 0x10, 0x48, 0x83, 0xe4, 0xf0}, 12, true, false},
+	{"clone", {0x0f, 0x05, 0x48, 0x89, 0xf4}, 5, false, false},
+	{"by r12", {FRAME, 0x4c, 0x89, 0xe4}, 7, true, false},
+	{"callCgoMmap's end", {FRAME, 0x48, 0x8b, 0x24, 0x24}, 8, true, false},
+	{"(%r12)", {FRAME, 0x49, 0x8b, 0x64, 0x24, 0x38}, 9, true, false},
 	/* No switches. */
-	{"a compiled function's operand", {CHECK, 0x76, 0x20, 0x55, 0x48, 0x89, 0xe5, 0x48, 0xb8, 0x48, 0x89, 0xdc}, 0, false},
-	{"one with a large frame", {0x4c, 0x8d, 0x64, 0x24, 0x80, 0x48, 0xb8, 0x48, 0x89, 0xdc}, 0, false},
-	{"an epilogue", {FRAME, 0x48, 0x89, 0xec, 0x5d, 0xc3}, 0, false},
-	{"mov 0x38(%rip),%rsp", {0x48, 0x8b, 0x25, 0x38}, 0, false},
-	{"and $56,%rsp", {0x48, 0x83, 0xe4, 0x38}, 0, false},
+	{"a compiled function's operand", {CHECK, 0x76, 0x20, 0x55, 0x48, 0x89, 0xe5, 0x48, 0xb8, 0x48, 0x89, 0xdc}, 0, false, false},
+	{"one with a large frame", {0x4c, 0x8d, 0x64, 0x24, 0x80, 0x48, 0xb8, 0x48, 0x89, 0xdc}, 0, false, false},
+	{"an epilogue", {FRAME, 0x48, 0x89, 0xec, 0x5d, 0xc3}, 0, false, false},
+	{"mov 0x38(%rip),%rsp", {0x48, 0x8b, 0x25, 0x38}, 0, false, false},
+	{"and $56,%rsp", {0x48, 0x83, 0xe4, 0x38}, 0, false, false},
+	/* By their row at the second byte. */
+	{"a frame before 1.21", {0x90, 0x48, 0x89, 0x6c, 0x24, 0x10}, 0, false, true},
+	{"a large frame before 1.21", {0x90, 0x48, 0x89, 0xac, 0x24, 0x10, 0x10}, 0, false, true},
+	{"push of a value", {0x55, 0x9c}, 0, false, false},
+	{"crosscall2", {0x9c, 0xfc}, 0, false, false},
 };
 #define N_FUNCTIONS (sizeof(FUNCTIONS) / sizeof(FUNCTIONS[0]))
 _Static_assert(N_FUNCTIONS * FUNCTION <= LONG_AT, "functions overlap");
@@ -53,7 +59,7 @@ struct image {
 };
 static const struct image GO = {".gopclntab", TEXT_BYTES, false};
 
-/* Each function has rsp+8, one byte on rsp+16, and rsp+8 in its second half's first byte. */
+/* Each function has rsp+8, a byte on rsp+16, and rsp+8 in its second half's first byte. */
 static void put_rules(struct writer *w, bool is_eh)
 {
 	static const uint8_t ROWS[] = {DW_CFA_advance_loc | 1, DW_CFA_def_cfa_offset, 16, DW_CFA_advance_loc | 0x1f, DW_CFA_def_cfa_offset, 8,
@@ -145,6 +151,25 @@ static void a_frame_is_found_by_the_frame_pointer(void **state)
 	unwind_image_free(image);
 }
 
+/* .debug_frame does not say so, but prologues do. */
+static void frame_pointers_are_where_prologues_save_them(void **state)
+{
+	struct unwind_image *image = compile_image(&GO);
+
+	(void)state;
+	for (size_t i = 0; i < N_FUNCTIONS; i++) {
+		const struct function *function = &FUNCTIONS[i];
+		bool saves = function->saves_fp || memcmp(function->code, (uint8_t[]){FRAME}, 4) == 0;
+		for (uint64_t at = 0; at < (function->from ? function->from : FUNCTION); at++) {
+			const struct unwind_rule *rule = rule_at(image, TEXT + i * FUNCTION + at);
+			bool is_saved = saves && at != 0 && at != 0x20;
+			if (rule->fp != (is_saved ? AT_CFA : IN_PLACE) || rule->fp_offset != (is_saved ? -16 : 0))
+				fail_msg("%s + %#lx: %#x %d", function->name, at, rule->fp, rule->fp_offset);
+		}
+	}
+	unwind_image_free(image);
+}
+
 static void functions_too_long_for_assembly_do_not_switch(void **state)
 {
 	struct unwind_image *image = compile_image(&GO);
@@ -159,7 +184,7 @@ static void expect_no_change(const struct image *which)
 	struct unwind_image *image = compile_image(which);
 
 	for (uint64_t vaddr = TEXT; vaddr < TEXT + N_FUNCTIONS * FUNCTION; vaddr++)
-		assert_false(is_changed(image, vaddr));
+		assert_false(is_changed(image, vaddr) || rule_at(image, vaddr)->fp != IN_PLACE);
 	unwind_image_free(image);
 }
 
@@ -213,12 +238,12 @@ static void a_switch_cut_off_by_the_functions_end_is_none(void **state)
 	assert_int_equal(elf_file_open(fd, &file), 0);
 	assert_int_equal(go_switches_open(&file, &switches), 0);
 	assert_non_null(switches);
-	assert_int_equal(go_switches_find(switches, TEXT, TEXT + 8).vaddr, TEXT + 8);
+	assert_int_equal(go_switches_find(switches, TEXT, TEXT + 8).behind_switch, TEXT + 8);
 	for (uint64_t end = TEXT; end < TEXT + 8; end++)
-		assert_true(go_switches_find(switches, TEXT, end).vaddr == UINT64_MAX);
-	assert_true(go_switches_find(switches, TEXT, 0).vaddr == UINT64_MAX); /* ends before it begins */
-	assert_true(go_switches_find(switches, UINT64_MAX - 8, UINT64_MAX).vaddr == UINT64_MAX);
-	assert_true(go_switches_find(NULL, TEXT, TEXT + 8).vaddr == UINT64_MAX);
+		assert_true(go_switches_find(switches, TEXT, end).behind_switch == UINT64_MAX);
+	assert_true(go_switches_find(switches, TEXT, 0).behind_switch == UINT64_MAX); /* ends before it begins */
+	assert_true(go_switches_find(switches, UINT64_MAX - 8, UINT64_MAX).behind_switch == UINT64_MAX);
+	assert_true(go_switches_find(NULL, TEXT, TEXT + 8).behind_switch == UINT64_MAX);
 	go_switches_close(switches);
 	go_switches_close(NULL);
 	file.machine = EM_AARCH64;
@@ -232,6 +257,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(switches_end_what_the_rows_say),
 		cmocka_unit_test(a_frame_is_found_by_the_frame_pointer),
+		cmocka_unit_test(frame_pointers_are_where_prologues_save_them),
 		cmocka_unit_test(functions_too_long_for_assembly_do_not_switch),
 		cmocka_unit_test(other_images_keep_their_rows),
 		cmocka_unit_test(either_section_marks_a_go_image),
