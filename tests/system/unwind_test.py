@@ -3,6 +3,7 @@
 import collections
 import json
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -144,19 +145,49 @@ def cplusplus():
     assert summary["stacks"]["complete"] > 0.98 * summary["samples"], summary["stacks"]
 
 
-@test("Go: goroutines, closures, stacks that grew, also without its CFI")
-def go():
+def make_go(source, output, *flags):
     if not shutil.which("go"):
         raise Skip("no go")
     environment = {**os.environ, "GOCACHE": os.path.abspath("go-cache"), "GOFLAGS": "-mod=mod", "HOME": os.getcwd()}
+    subprocess.run(["go", "build", *flags, "-o", output, os.path.join(UNWIND, source)], check=True, env=environment)
+    return os.path.abspath(output)
+
+
+@test("Go: goroutines, closures, stacks that grew, also without its CFI")
+def go():
     for flags in ([], ["-ldflags=-w"]):
-        subprocess.run(["go", "build", *flags, "-o", "shapes_go", os.path.join(UNWIND, "shapes.go")], check=True, env=environment)
-        found, summary = chains(os.path.abspath("shapes_go"), "1", leaf="main.spin", root="nothing")
+        found, summary = chains(make_go("shapes.go", "shapes_go", *flags), "1", leaf="main.spin", root="nothing")
         total = sum(found.values())
         closure = sum(count for chain, count in found.items() if "runtime.main;main.main;main.closure;sort.Slice;" in chain)
         grown = sum(count for chain, count in found.items() if ";".join(["main.body"] + ["main.grow"] * 41 + ["main.spin"]) in chain)
         assert closure and grown and closure + grown > 0.97 * total > 100, found.most_common(4)
         assert summary["stacks"]["complete"] > 0.95 * summary["samples"], summary["stacks"]
+
+
+def go_minor():
+    return int(re.match(r"go version go1\.(\d+)", subprocess.run(["go", "version"], capture_output=True, text=True, check=True).stdout)[1])
+
+
+@test("Go's collector: its system stacks lead back to the goroutines")
+def garbage():
+    summary = record("-F", "499", "-o", "garbage.folded", "--", make_go("garbage.go", "garbage_go"), "3")
+    assert summary["stacks"]["complete"] >= 0.97 * summary["samples"] > 200, summary["stacks"]
+    if go_minor() < 21:
+        return  # its systemstack has no frame: Go's own stacks end there
+    workers = assists = 0
+    for names, count in folded("garbage.folded"):
+        if "runtime.systemstack.abi0" not in names or names[1].startswith("[truncated"):
+            continue
+        at = names.index("runtime.systemstack.abi0")
+        assert at > 1 and names[1] in ("runtime.goexit.abi0", "runtime.rt0_go.abi0"), names
+        callee = names[at + 1] if at + 1 < len(names) else ""
+        if callee.startswith("runtime.gcBgMarkWorker.func"):
+            assert names[1:at] == ["runtime.goexit.abi0", "runtime.gcBgMarkStartWorkers.gowrap1", "runtime.gcBgMarkWorker"], names
+            workers += count
+        elif callee.startswith("runtime.gcAssistAlloc.func"):
+            assert names[2:5] == ["runtime.main", "main.main", "main.build"] and names[at - 1] == "runtime.gcAssistAlloc", names
+            assists += count
+    assert workers > 50 and assists > 10, (workers, assists)
 
 
 @test("Rust: closures, trait objects, a thread")
