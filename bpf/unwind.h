@@ -253,7 +253,8 @@ UNWIND_INLINE int unwind_prologue(struct unwind_view *view, struct unwind_walk *
 
 	if (unwind_read(view, code, 8, w->pc - 1))
 		return -1;
-	if (code[1] == 0x55 || code[1] == 0xc3 || (code[1] == 0xff && code[2] == 0x25) || (code[1] == 0xf3 && code[2] == 0x0f && code[3] == 0x1e && code[4] == 0xfa))
+	if (code[1] == 0x55 || code[1] == 0xc3 || (code[1] == 0xff && code[2] == 0x25) ||
+	    (code[1] == 0xf3 && code[2] == 0x0f && code[3] == 0x1e && code[4] == 0xfa))
 		return 0;
 	if (code[0] == 0x55 && code[1] == 0x48 && ((code[2] == 0x89 && code[3] == 0xe5) || (code[2] == 0x8b && code[3] == 0xec)))
 		return 1;
@@ -375,7 +376,8 @@ UNWIND_INLINE bool unwind_step_rule(struct unwind_view *view, struct unwind_walk
 	w->end = END_BAD_FRAME;
 	/* A stack grows downwards; only what switches stacks says so itself. A return address in a register takes no room on it. */
 	if (cfa >= UNWIND_USER_TOP ||
-	    (cfa < w->sp + (rule.ra & IN_REGISTER ? 0 : 8) && !(rule.cfa & CFA_SWITCHES_STACK) && (rule.cfa & CFA_KIND_MASK) != CFA_DEREF))
+	    (cfa < w->sp + (rule.ra & IN_REGISTER ? 0 : 8) && !(rule.cfa & CFA_SWITCHES_STACK) &&
+	     (rule.cfa & CFA_KIND_MASK) != CFA_DEREF))
 		return false;
 	/* The lower of the two words first: the window that is read then holds both. */
 	hint = cfa - 8;
