@@ -14,6 +14,7 @@
 const char *const ROW_CLASS_NAMES[ROW_CLASSES] = {
 	"identical",	    "CFA not expressed", "return address not expressed", "frame pointer not expressed", "CFA invalid for both",
 	"FDE bad for both", "refused by us",	 "refused by libdw",		 "overridden",			"signal restorer",
+	"Go's, completed",
 	"DIFFERENT",
 };
 
@@ -35,6 +36,7 @@ struct section {
 	Elf_Data *data;
 	uint64_t vaddr;
 	bool is_eh;
+	bool is_go; /* .debug_frame of a Go program for x86-64 */
 	Dwarf_CFI *cfi;
 	Dwarf_CFI *other; /* .eh_frame's, which overrides .debug_frame; NULL: none */
 	struct ranges ranges;
@@ -117,13 +119,38 @@ static bool covers(Dwarf_CFI *cfi, uint64_t pc)
 	return true;
 }
 
-/* The row at pc, at its first and at its last byte. */
-static enum row_class check_row(const struct comparison *c, Dwarf_Frame *frame, uint64_t pc, uint64_t last)
+/* Is a rule Go's row, but for what that does not say? What Go's runtime does on other stacks libdw cannot tell. */
+static bool completes_go(Dwarf_Frame *frame, const struct unwind_rule *rule, uint64_t pc, uint16_t machine)
 {
-	enum row_class class = compare_row(frame, find_rule(c, pc), pc, c->machine);
+	if (!rule)
+		return false;
+	struct unwind_rule plain = *rule;
+	if (rule->cfa & CFA_SWITCHES_STACK || rule->ra == AT_UNDEFINED)
+		return true;
+	if (rule->fp != AT_CFA || rule->fp_offset != -16)
+		return false;
+	plain.fp = IN_PLACE;
+	plain.fp_offset = 0;
+	return compare_row(frame, &plain, pc, machine) == ROW_IDENTICAL;
+}
 
-	if (class == ROW_IDENTICAL && last > pc)
-		class = compare_row(frame, find_rule(c, last), last, c->machine);
+static enum row_class class_at(const struct comparison *c, const struct section *s, Dwarf_Frame *frame, uint64_t pc)
+{
+	const struct unwind_rule *rule = find_rule(c, pc);
+	enum row_class class = compare_row(frame, rule, pc, c->machine);
+
+	return class == ROW_DIFFERENT && s->is_go && completes_go(frame, rule, pc, c->machine) ? ROW_GO : class;
+}
+
+/* The row at pc, at its first and at its last byte. */
+static enum row_class check_row(const struct comparison *c, const struct section *s, Dwarf_Frame *frame, uint64_t pc, uint64_t last)
+{
+	enum row_class class = class_at(c, s, frame, pc);
+
+	if ((class == ROW_IDENTICAL || class == ROW_GO) && last > pc) {
+		enum row_class at_last = class_at(c, s, frame, last);
+		class = at_last == ROW_IDENTICAL ? class : at_last;
+	}
 	return class;
 }
 
@@ -138,7 +165,7 @@ struct tally {
 static void count_row(struct comparison *c, const struct section *s, const struct range *range, uint64_t pc, Dwarf_Frame *frame,
 		      uint64_t last, struct tally *tally)
 {
-	enum row_class class = covers(s->other, pc) ? ROW_OVERRIDDEN : check_row(c, frame, pc, last);
+	enum row_class class = covers(s->other, pc) ? ROW_OVERRIDDEN : check_row(c, s, frame, pc, last);
 	Dwarf_Addr start, end;
 	bool is_signal;
 	dwarf_frame_info(frame, &start, &end, &is_signal);
@@ -158,7 +185,7 @@ static void count_row(struct comparison *c, const struct section *s, const struc
 
 static void settle(struct comparison *c, const struct range *range, struct tally *tally)
 {
-	bool is_absent = !tally->rows[ROW_IDENTICAL] && c->image->bad_fdes;
+	bool is_absent = !tally->rows[ROW_IDENTICAL] && !tally->rows[ROW_GO] && c->image->bad_fdes;
 
 	/* Where an FDE with a bad header was, as long as padding, the next function's first rule is taken for padding's. */
 	if (is_absent && range->end - range->start <= PADDING_MAX_BYTES)
@@ -383,6 +410,7 @@ void compare_elf(struct comparison *c, Elf *elf)
 {
 	struct section eh = {.is_eh = true}, debug = {.is_eh = false};
 	Dwarf *dwarf = NULL;
+	uint64_t vaddr;
 
 	eh.ident = debug.ident = (const unsigned char *)elf_getident(elf, NULL);
 	eh.data = find_section(elf, ".eh_frame", &eh.vaddr);
@@ -396,6 +424,7 @@ void compare_elf(struct comparison *c, Elf *elf)
 	if (dwarf)
 		debug.cfi = dwarf_getcfi(dwarf);
 	debug.other = eh.cfi;
+	debug.is_go = c->machine == EM_X86_64 && find_section(elf, ".gopclntab", &vaddr);
 	if (debug.cfi)
 		check_section(c, &debug);
 	dwarf_end(dwarf); /* its CFI too */

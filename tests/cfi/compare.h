@@ -21,6 +21,7 @@ enum row_class {
 	ROW_ACCEPTED,	       /* of an FDE that libdw refuses */
 	ROW_OVERRIDDEN,	       /* of .debug_frame where .eh_frame speaks, or of FDEs that overlap */
 	ROW_RESTORER,	       /* of Go's signal restorer: a function for its .debug_frame, a signal frame for us, which it is */
+	ROW_GO,		       /* of Go's .debug_frame, which does not say where the frame pointer is saved and where stacks are switched */
 	ROW_DIFFERENT,
 	ROW_CLASSES,
 };
