@@ -193,7 +193,7 @@ $(B)/tests/unit/%: tests/unit/%.c $(B)/libhearth.a $(UNIT_WRITERS) $(wildcard te
 FUZZ_SECONDS ?= 60
 FUZZ_SEED    ?= 1
 FUZZ_SRCS    := tests/cfi/exercise.c tests/unit/elf_writer.c $(patsubst %,symbolizer/%.c,cfi cfi_expression elf_file \
-		go_switches section_reader table_builder unwind_compiler)
+		go_functions go_switches section_reader table_builder unwind_compiler)
 FUZZ_CFLAGS  := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all $(HEARTH_CPPFLAGS)
 LIBFUZZER    := -fsanitize=fuzzer,address,undefined
 fuzz-cfi: $(FIXTURES) $(B)/fuzz/cfi_differential ## damaged CFI: no crash, no hang, no row that libdw has otherwise; FUZZ_SECONDS each

@@ -153,6 +153,15 @@ struct go_function go_switches_find(struct go_switches *s, uint64_t start, uint6
 	return function;
 }
 
+uint64_t go_switches_return(struct go_switches *s, uint64_t vaddr, uint64_t end)
+{
+	size_t n = (size_t)(end - vaddr);
+	const uint8_t *code = n <= FUNCTION_MAX_BYTES ? code_at(s, vaddr, n) : NULL;
+	const uint8_t *found = code ? memmem(code, n, "\x5d\xc3", 2) : NULL;
+
+	return found ? vaddr + (uint64_t)(found - code) + 1 : end;
+}
+
 /* Does the instruction before vaddr, or the one at it, save the frame pointer below the return address? vaddr: where the stack pointer is
  * below the return address for the first time: behind push %rbp, of which mov %rsp,%rbp tells a push that is a value's; or, before Go
  * 1.21, behind sub, at mov %rbp,y(%rsp). Assembly that keeps its own frames (crosscall2, gcWriteBarrier) has neither. */
@@ -172,6 +181,14 @@ static bool is_in_frame(const struct unwind_rule *rule)
 	return rule->cfa == CFA_REGISTER && rule->cfa_register == X86_64_SP && rule->cfa_offset >= 16;
 }
 
+const struct unwind_rule GO_FRAME_RULE = {.cfa = CFA_REGISTER | CFA_SWITCHES_STACK,
+					  .cfa_register = X86_64_FP,
+					  .cfa_offset = 16,
+					  .fp = AT_CFA,
+					  .fp_offset = -16,
+					  .ra = AT_CFA,
+					  .ra_offset = -8};
+
 void go_function_rule(struct go_function *function, uint64_t start, struct unwind_rule *rule)
 {
 	static const struct unwind_rule OUTERMOST = {.cfa = CFA_REGISTER, .cfa_register = X86_64_SP, .cfa_offset = 8, .ra = AT_UNDEFINED};
@@ -190,16 +207,12 @@ void go_function_rule(struct go_function *function, uint64_t start, struct unwin
 		function->is_decided = true;
 		function->saves_fp = saves_frame_pointer(function->switches, start);
 	}
-	bool is_behind = start >= function->behind_switch;
-	if (is_behind || (function->saves_fp && rule->fp == IN_PLACE)) {
+	if (function->saves_fp && rule->fp == IN_PLACE) {
 		rule->fp = AT_CFA;
 		rule->fp_offset = -16;
 	}
-	if (is_behind) {
-		rule->cfa = CFA_REGISTER | CFA_SWITCHES_STACK;
-		rule->cfa_register = X86_64_FP;
-		rule->cfa_offset = 16;
-	}
+	if (start >= function->behind_switch)
+		*rule = GO_FRAME_RULE;
 }
 
 void go_switches_close(struct go_switches *s)

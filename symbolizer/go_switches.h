@@ -32,9 +32,15 @@ int go_switches_open(const struct elf_file *elf, struct go_switches **switches_o
  * window by window. switches: NULL is legal. What cannot be read, or is too long for the runtime's assembly, does not switch. */
 struct go_function go_switches_find(struct go_switches *switches, uint64_t start, uint64_t end);
 
+/* The ret behind the first pop %rbp in [vaddr, end), which lie in one function; end: there is none. */
+uint64_t go_switches_return(struct go_switches *switches, uint64_t vaddr, uint64_t end);
+
 /* The rule that holds from start on instead of the one in .debug_frame. A function's first row is asked for first, and a row that has the switch
  * inside in two parts. */
 void go_function_rule(struct go_function *function, uint64_t start, struct unwind_rule *rule);
+
+/* The frame pointer finds the frame, on whichever stack it is. */
+extern const struct unwind_rule GO_FRAME_RULE;
 
 /* NULL is legal. */
 void go_switches_close(struct go_switches *switches);

@@ -2,6 +2,7 @@
 #include "base/scope.h"
 #include "symbolizer/byte_reader.h"
 #include "symbolizer/cfi.h"
+#include "symbolizer/go_functions.h"
 #include "symbolizer/go_switches.h"
 #include "symbolizer/section_reader.h"
 #include "symbolizer/table_builder.h"
@@ -18,6 +19,7 @@
 #define ENTRY_BYTES	    64 /* of an entry point without CFI: crt1.o's and ld.so's are shorter */
 #define CALL_BYTES	    5   /* of a direct call */
 #define EH_RETURN_BYTES	    256 /* of code before an eh_return that are searched for calls; gcc 12 has 131 */
+#define GO_PARTS_MAX	    32	/* of functions that switch stacks; Go 1.26 has 21 */
 #define EMPTY_FUNCTION_BYTES 8  /* endbr64; ret */
 
 /* One section with CFI. */
@@ -36,7 +38,7 @@ struct span {
 	uint32_t source; /* SOURCES_MAX: an own rule for code without CFI; fde says which */
 };
 
-enum own_rule { OWN_TRAMPOLINE, OWN_ENTRY };
+enum own_rule { OWN_TRAMPOLINE, OWN_ENTRY, OWN_GO_FRAME, OWN_GO_RETURN };
 
 struct compiler {
 	const struct elf_file *elf;
@@ -54,6 +56,8 @@ struct compiler {
 	uint64_t eh_return; /* where the FDE at hand leaves for a handler; 0: it does not. See find_install(). */
 	uint64_t install, install_end; /* rows between these have no return address */
 	struct go_switches *go; /* NULL: not Go's */
+	struct go_part go_parts[GO_PARTS_MAX]; /* of a program without .debug_frame */
+	size_t n_go_parts;
 	struct go_function go_function; /* of the FDE at hand */
 };
 
@@ -171,6 +175,22 @@ static const struct unwind_rule ENTRY_RULE = {
 	.ra = AT_UNDEFINED,
 };
 
+/* Before the return of a function that has popped its frame pointer. */
+static const struct unwind_rule RETURN_RULE = {
+	.cfa = CFA_REGISTER,
+	.cfa_register = X86_64_SP,
+	.cfa_offset = 8,
+	.ra = AT_CFA,
+	.ra_offset = -8,
+};
+
+static const struct unwind_rule *const OWN_RULES[] = {
+	[OWN_TRAMPOLINE] = &TRAMPOLINE_RULE,
+	[OWN_ENTRY] = &ENTRY_RULE,
+	[OWN_GO_FRAME] = &GO_FRAME_RULE,
+	[OWN_GO_RETURN] = &RETURN_RULE,
+};
+
 static int find_trampoline_in(struct compiler *c, const struct elf_segment *segment, uint8_t *window)
 {
 	uint64_t left = segment->file_bytes < TEXT_SEARCH_BYTES ? segment->file_bytes : TEXT_SEARCH_BYTES;
@@ -227,7 +247,7 @@ static int by_start(const void *a, const void *b)
 
 static int order_spans(struct compiler *c)
 {
-	size_t n = 2;
+	size_t n = 2 + c->n_go_parts;
 	uint64_t entry = c->elf->machine == EM_X86_64 ? c->elf->entry : 0;
 	bool sorted = true;
 
@@ -254,6 +274,11 @@ static int order_spans(struct compiler *c)
 	}
 	if (entry && entry <= UINT64_MAX - ENTRY_BYTES) {
 		c->spans[n++] = (struct span){entry, entry + ENTRY_BYTES, OWN_ENTRY, SOURCES_MAX};
+		sorted = false;
+	}
+	for (size_t i = 0; i < c->n_go_parts; i++) {
+		const struct go_part *part = &c->go_parts[i];
+		c->spans[n++] = (struct span){part->start, part->end, part->is_popped ? OWN_GO_RETURN : OWN_GO_FRAME, SOURCES_MAX};
 		sorted = false;
 	}
 	c->n_spans = n;
@@ -389,7 +414,7 @@ static int compile_rows(struct compiler *c, const struct span *span)
 	table_builder_begin(c->builder, span->start);
 	if (span->source == SOURCES_MAX) {
 		c->is_signal_frame = span->fde == OWN_TRAMPOLINE;
-		table_builder_row(c->builder, span->start, span->fde == OWN_ENTRY ? &ENTRY_RULE : &TRAMPOLINE_RULE);
+		table_builder_row(c->builder, span->start, OWN_RULES[span->fde]);
 	} else {
 		bool was_found = c->install;
 		int err = run_rows(c, span);
@@ -460,6 +485,16 @@ static void close_compiler(struct compiler *c)
 	table_builder_destroy(c->builder);
 }
 
+static int open_go(struct compiler *c)
+{
+	int err = go_switches_open(c->elf, &c->go);
+
+	for (uint32_t i = 0; i < c->n_sources; i++)
+		if (!c->sources[i].is_eh && c->sources[i].n_fdes)
+			return err;
+	return err == 0 && c->go ? go_functions_switching(c->elf, c->go, c->go_parts, GO_PARTS_MAX, &c->n_go_parts) : err;
+}
+
 int unwind_image_compile(const struct elf_file *elf, const struct elf_file *debug, struct unwind_image **image_out)
 {
 	struct compiler c = {.elf = elf};
@@ -476,7 +511,7 @@ int unwind_image_compile(const struct elf_file *elf, const struct elf_file *debu
 	if (err == 0)
 		err = find_trampoline(&c, has_eh);
 	if (err == 0)
-		err = go_switches_open(elf, &c.go);
+		err = open_go(&c);
 	if (err == 0)
 		err = compile(&c);
 	for (uint32_t i = 0; c.image && i < c.n_sources; i++) {

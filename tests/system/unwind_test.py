@@ -190,6 +190,15 @@ def garbage():
     assert workers > 50 and assists > 10, (workers, assists)
 
 
+@test("Go without any CFI: the system stack and the clock")
+def stripped_go():
+    for source in ("garbage.go", "shapes.go"):
+        program = make_go(source, "stripped_go", "-ldflags=-s -w")
+        summary = record("-F", "499", "-o", "stripped.folded", "--", program, "2")
+        least = 0.95 if go_minor() >= 21 or source == "shapes.go" else 0.5
+        assert summary["stacks"]["complete"] >= least * summary["samples"] > 100, (source, summary["stacks"])
+
+
 @test("Rust: closures, trait objects, a thread")
 def rust():
     if not shutil.which("rustc"):
