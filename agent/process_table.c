@@ -285,6 +285,10 @@ static int read_mappings(struct process_table *t, struct process *process, uint6
 		return err < 0 ? err : -ESRCH;
 	}
 	mapset_unref(before);
+	/* What was lost may have been an exec. */
+	struct proc_stat stat;
+	if (proc_stat_read(process->tgid, &stat) == 0)
+		set_name(process, stat.comm);
 	process->complete = true;
 	process->read_epoch = epoch;
 	return 0;

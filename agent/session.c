@@ -254,11 +254,12 @@ static void check_cpus(struct session *s)
 	if (clock_ns(CLOCK_MONOTONIC) - s->drained_ns > s->options.sampler.window_ns + CPU_CHECK_NS)
 		drain(s, &s->account);
 	int reopened = sampler_check_cpus(s->sampler);
-	if (reopened <= 0)
-		return;
-	s->cpus_reopened += (uint64_t)reopened;
-	read_tasks(s, clock_ns(CLOCK_MONOTONIC));
-	task_events_follow(s->tasks, true);
+	if (reopened > 0) {
+		s->cpus_reopened += (uint64_t)reopened;
+		read_tasks(s, clock_ns(CLOCK_MONOTONIC));
+	}
+	/* Also a ring that could not be opened last time: another profiler may have used up what a user may lock. */
+	task_events_follow(s->tasks, reopened > 0);
 }
 
 int session_work(struct session *s)
