@@ -16,7 +16,7 @@
 #define PAGE_BYTES     4096
 #define RED_ZONE       128 /* bytes below the stack pointer that a leaf function may use; System V ABI AMD64, 3.2.2 */
 #define PROBES	       8
-#define FRAMES_A_CALL  4
+#define FRAMES_A_CALL  2
 #define THREAD_BYTES   (1 << 14) /* x86-64 kernel stack, only for kernels without bpf_task_pt_regs (< 5.15) */
 
 /* The few kernel types that are needed, so that the build host needs no BTF. */
