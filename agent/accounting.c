@@ -94,6 +94,7 @@ const char *accounting_cut_name(enum account_cut cut)
 		[CUT_COMPAT] = "32_bit_code",		     [CUT_NO_REGISTERS] = "no_user_registers",
 		[CUT_NO_PROCESS] = "unknown_process",	     [CUT_NO_MAPPING] = "no_mapping",
 		[CUT_NO_TABLE] = "no_unwind_table",	     [CUT_UNSUPPORTED_RULE] = "unsupported_rule",
+		[CUT_UNRELIABLE_RULE] = "unreliable_rule",
 	};
 
 	return NAMES[cut];

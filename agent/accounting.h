@@ -29,6 +29,7 @@ enum account_cut {
 	CUT_NO_MAPPING, /* a return address in no mapping */
 	CUT_NO_TABLE,	/* the unwind budget had no room */
 	CUT_UNSUPPORTED_RULE,
+	CUT_UNRELIABLE_RULE, /* CFI that is known to be wrong there */
 	ACCOUNT_CUTS,
 };
 

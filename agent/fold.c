@@ -356,6 +356,8 @@ static enum account_cut cut_of(const struct fold *f, const struct folded *stack,
 		return CUT_NO_TABLE;
 	case END_UNSUPPORTED_RULE:
 		return CUT_UNSUPPORTED_RULE;
+	case END_UNRELIABLE_RULE:
+		return CUT_UNRELIABLE_RULE;
 	default:
 		return n > 1 ? CUT_BAD_FRAME : CUT_NO_FRAME_POINTER;
 	}

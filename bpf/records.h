@@ -36,6 +36,7 @@ enum stack_end {
 	END_NO_MAPPING,	      /* a pc that no mapping covers */
 	END_NO_TABLE,	      /* the image's unwind table is not in the kernel */
 	END_UNSUPPORTED_RULE, /* CFI that the tables do not express, or a register that is not known here */
+	END_UNRELIABLE_RULE,  /* CFI that is known to be wrong for this instruction */
 	STACK_ENDS,
 };
 

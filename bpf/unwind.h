@@ -371,6 +371,9 @@ UNWIND_INLINE bool unwind_step_rule(struct unwind_view *view, struct unwind_walk
 	w->end = END_COMPLETE;
 	if (rule.ra == AT_UNDEFINED)
 		return false;
+	w->end = END_UNRELIABLE_RULE;
+	if (rule.ra == AT_UNRELIABLE)
+		return false;
 	if (!unwind_cfa(view, w, &cfa))
 		return false;
 	w->end = END_BAD_FRAME;

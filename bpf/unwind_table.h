@@ -59,6 +59,7 @@ enum unwind_cfa {
 #define AT_CFA	      0x01 /* at CFA + offset */
 #define AT_UNDEFINED  0x02 /* nowhere. Of the return address: this frame is the outermost one */
 #define AT_UNKNOWN    0x03 /* by a rule that is not expressed here */
+#define AT_UNRELIABLE 0x04 /* where the CFI says, but that is being overwritten: nobody can tell */
 #define AT_REGISTER_PLUS	      0x40 /* | register: at register + offset */
 #define IN_REGISTER   0x80 /* | register */
 

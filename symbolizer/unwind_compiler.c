@@ -358,7 +358,7 @@ static void put_part(struct compiler *c, uint64_t from, uint64_t to, const struc
 	if (from >= to)
 		return;
 	if (is_hidden) {
-		part.ra = AT_UNKNOWN;
+		part.ra = AT_UNRELIABLE;
 		part.ra_offset = 0;
 	}
 	table_builder_row(c->builder, from, &part);

@@ -368,8 +368,8 @@ static void rows_without_a_caller_before_an_eh_return(void **state)
 
 	(void)state;
 	assert_int_equal(rule_at(image, 0x1043)->ra, AT_CFA);
-	assert_int_equal(rule_at(image, 0x1044)->ra, AT_UNKNOWN);
-	assert_int_equal(rule_at(image, 0x107f)->ra, AT_UNKNOWN);
+	assert_int_equal(rule_at(image, 0x1044)->ra, AT_UNRELIABLE);
+	assert_int_equal(rule_at(image, 0x107f)->ra, AT_UNRELIABLE);
 	assert_int_equal(rule_at(image, 0x1080)->ra, AT_CFA);
 	assert_int_equal(rule_at(image, 0x1083)->cfa_register, X86_64_SP);
 	assert_int_equal(rule_at(image, 0x1200)->ra, AT_CFA);
