@@ -175,7 +175,7 @@ static int read_counts(struct elf_file *elf, const Elf64_Ehdr *header)
 	return 0;
 }
 
-int elf_file_open(int fd, struct elf_file *elf_out)
+static int open_file(int fd, bool takes_relocatable, struct elf_file *elf_out)
 {
 	struct stat st;
 	Elf64_Ehdr header;
@@ -190,7 +190,7 @@ int elf_file_open(int fd, struct elf_file *elf_out)
 		return err;
 	if (elf.file_bytes > ELF_FILE_BYTES_MAX)
 		return -E2BIG;
-	if (header.e_type != ET_EXEC && header.e_type != ET_DYN)
+	if (header.e_type != ET_EXEC && header.e_type != ET_DYN && !(takes_relocatable && header.e_type == ET_REL))
 		return -ENOEXEC;
 	elf.type = header.e_type;
 	elf.machine = header.e_machine;
@@ -206,6 +206,16 @@ int elf_file_open(int fd, struct elf_file *elf_out)
 		return -EBADMSG;
 	*elf_out = elf;
 	return 0;
+}
+
+int elf_file_open(int fd, struct elf_file *elf_out)
+{
+	return open_file(fd, false, elf_out);
+}
+
+int elf_file_open_debug(int fd, struct elf_file *elf_out)
+{
+	return open_file(fd, true, elf_out);
 }
 
 int elf_file_segments(const struct elf_file *elf, struct elf_segment **segments_out, size_t *n_out)

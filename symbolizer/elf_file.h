@@ -60,6 +60,9 @@ struct elf_section {
  * read), -EBADMSG (bad header), -E2BIG (a limit above), or the errno of fstat or pread. */
 int elf_file_open(int fd, struct elf_file *elf_out);
 
+/* As above, of a file that only has debug information: relocatable files are taken too (.dwo, .dwp). */
+int elf_file_open_debug(int fd, struct elf_file *elf_out);
+
 /* Copy bytes of the file. Returns 0, -EBADMSG when they are not all in the file, or the errno of pread. */
 int elf_file_read(const struct elf_file *elf, uint64_t file_offset, void *buffer, size_t bytes);
 
