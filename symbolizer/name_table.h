@@ -48,14 +48,17 @@ int64_t name_table_add_file(struct name_table_builder *b, const char *directory,
 int64_t name_table_add_function(struct name_table_builder *b, uint32_t name, uint32_t file, uint32_t line);
 
 /* parent: the node that it was inlined into, NAME_TABLE_NONE for a function that stands by itself. call_file, call_line, call_column: of the call in
- * the parent; 0 when unknown. A child's ranges outside its parent's are as they are: the deepest node wins. */
+ * the parent; 0 when unknown. A child's ranges outside its parent's are as they are: the deepest node wins.
+ * Deeper than NAME_TABLE_DEPTH_MAX: returns the parent. Ids that nobody gave out are -EINVAL, here and below. */
 int64_t name_table_add_node(struct name_table_builder *b, uint32_t parent, uint32_t function, uint32_t call_file, uint32_t call_line,
 			    uint32_t call_column);
 
-/* Vaddrs [start, end) of a node. Of functions that claim the same bytes the one added first wins; empty ranges are ignored. */
+/* Vaddrs [start, end) of a node. Of functions that claim the same bytes the one added first wins; empty ranges are ignored,
+ * and so are those of 4 GiB and more (counted as overlaps). */
 int name_table_add_range(struct name_table_builder *b, uint32_t node, uint64_t start, uint64_t end);
 
-/* One sequence of a line table, in the order of vaddrs; end: the first vaddr behind it. */
+/* One sequence of a line table, in the order of vaddrs (else -EINVAL); end: the first vaddr behind it. Of rows at one vaddr the last counts.
+ * Of sequences that cover the same bytes the one that begins last wins, then the one added first. */
 struct name_table_row {
 	uint64_t vaddr;
 	uint32_t file, line, column;
@@ -78,18 +81,18 @@ struct name_table;
 /* One frame, innermost first. Texts are borrowed until name_table_close(), valid UTF-8 or not, and end in NUL.
  * line, column: where execution is in this frame: of the line table for the innermost, of the call for the others. 0 when unknown. */
 struct name_table_frame {
-	const char *name;
+	const char *name; /* "": only the line table knew of the vaddr (n is 1 then): a symbol table may have the name */
 	const char *directory; /* of the source file; "" when unknown or part of file */
 	const char *file;      /* "" when unknown */
 	const char *declared_directory, *declared_file; /* of the function's declaration */
 	uint32_t line;
 	uint32_t column;
 	uint32_t start_line; /* of the function's declaration */
-	bool is_symbol;	     /* only a symbol table knew: neither file nor line */
+	bool is_symbol;	     /* the name is a symbol table's; file and line are known all the same where a line table has them (assembly) */
 };
 
 struct name_table_match {
-	uint64_t start, end; /* vaddrs around the one asked for, with the same nodes (not the same lines) */
+	uint64_t start, end; /* vaddrs around the one asked for, with the same nodes (not the same lines); there may be more of them */
 	uint64_t function_start; /* where the range of the outermost function begins that holds the vaddr */
 	size_t n;
 	struct name_table_frame frames[NAME_TABLE_DEPTH_MAX + 1];

@@ -1,0 +1,445 @@
+#include "symbolizer/name_table.h"
+#include "symbolizer/name_table_format.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <xxhash.h>
+
+#define NONE NAME_TABLE_NONE
+
+struct name_table {
+	const uint8_t *bytes; /* mapped */
+	size_t n_bytes;
+	struct name_table_head head; /* a copy: checked once */
+	unsigned row_bits[NAME_TABLE_SECTIONS];
+	uint64_t *verified; /* a bit for each CHECKED_BYTES */
+	uint64_t *bad;
+};
+
+/* --- opening ----------------------------------------------------------------------------------------------------- */
+
+static bool is_packed(unsigned which)
+{
+	return which >= SECTION_NODES && which <= SECTION_FILES;
+}
+
+static int check_section(struct name_table *t, unsigned which)
+{
+	const struct section_head *s = &t->head.sections[which];
+	uint64_t end = t->head.checksums_offset;
+
+	if (s->offset < sizeof(t->head) || s->offset > end || s->bytes > end - s->offset || s->offset % 8)
+		return -EBADMSG;
+	if (!is_packed(which))
+		return 0;
+	for (unsigned k = 0; k < PACKED_COLUMNS; k++) {
+		if (s->bits[k] > 32)
+			return -EBADMSG;
+		t->row_bits[which] += s->bits[k];
+	}
+	if (s->bytes < PACKED_SLACK || (s->n && (uint64_t)s->n * t->row_bits[which] > 8 * (s->bytes - PACKED_SLACK)))
+		return -EBADMSG;
+	return 0;
+}
+
+static int check_head(struct name_table *t)
+{
+	struct name_table_head *head = &t->head;
+
+	if (t->n_bytes < sizeof(*head))
+		return -EBADMSG;
+	memcpy(head, t->bytes, sizeof(*head));
+	if (memcmp(head->magic, NAME_TABLE_MAGIC, sizeof(head->magic)) != 0)
+		return -EBADMSG;
+	if (head->version != NAME_TABLE_VERSION)
+		return -ENOTSUP;
+	if (head->bytes != t->n_bytes || head->checksums_offset < sizeof(*head) || head->checksums_offset > t->n_bytes ||
+	    head->checksums_offset % 8 || head->n_checksums != (t->n_bytes - head->checksums_offset) / sizeof(uint64_t) ||
+	    head->n_checksums != (head->checksums_offset - sizeof(*head) + CHECKED_BYTES - 1) / CHECKED_BYTES)
+		return -EBADMSG;
+	uint64_t checksum = head->checksum;
+	head->checksum = 0;
+	XXH64_hash_t sums = XXH3_64bits(t->bytes + head->checksums_offset, head->n_checksums * sizeof(uint64_t));
+	if (XXH3_64bits_withSeed(head, sizeof(*head), sums) != checksum)
+		return -EBADMSG;
+	for (unsigned i = 0; i < NAME_TABLE_SECTIONS; i++) {
+		int err = check_section(t, i);
+		if (err < 0)
+			return err;
+	}
+	const struct section_head *vaddrs = &head->sections[SECTION_BLOCK_VADDRS], *offsets = &head->sections[SECTION_BLOCK_OFFSETS];
+	if (vaddrs->bytes / sizeof(uint64_t) < vaddrs->n || offsets->bytes / sizeof(uint32_t) < (uint64_t)vaddrs->n + 1)
+		return -EBADMSG;
+	return 0;
+}
+
+static void scope_table(struct name_table **t)
+{
+	name_table_close(*t);
+}
+
+int name_table_open(int fd, struct name_table **table_out)
+{
+	__attribute__((cleanup(scope_table))) struct name_table *t = calloc(1, sizeof(*t));
+	struct stat st;
+
+	if (!t)
+		return -ENOMEM;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) || st.st_size < (off_t)sizeof(t->head))
+		return -EBADMSG;
+	void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED)
+		return -errno;
+	t->bytes = map;
+	t->n_bytes = (size_t)st.st_size;
+	int err = check_head(t);
+	if (err < 0)
+		return err;
+	t->verified = calloc(2 * (t->head.n_checksums / 64 + 1), sizeof(*t->verified));
+	if (!t->verified)
+		return -ENOMEM;
+	t->bad = t->verified + t->head.n_checksums / 64 + 1;
+	*table_out = t;
+	t = NULL;
+	return 0;
+}
+
+size_t name_table_bytes(const struct name_table *t)
+{
+	return t->n_bytes;
+}
+
+void name_table_close(struct name_table *t)
+{
+	if (!t)
+		return;
+	if (t->bytes)
+		munmap((void *)(uintptr_t)t->bytes, t->n_bytes);
+	free(t->verified);
+	free(t);
+}
+
+/* --- bytes, checked ---------------------------------------------------------------------------------------------- */
+
+static bool verify(struct name_table *t, size_t i)
+{
+	size_t from = sizeof(t->head) + i * CHECKED_BYTES, to = from + CHECKED_BYTES;
+	uint64_t bit = 1ULL << i % 64, checksum;
+
+	if (t->bad[i / 64] & bit)
+		return false;
+	if (to > t->head.checksums_offset)
+		to = t->head.checksums_offset;
+	memcpy(&checksum, t->bytes + t->head.checksums_offset + i * sizeof(checksum), sizeof(checksum));
+	bool is_good = XXH3_64bits(t->bytes + from, to - from) == checksum;
+	*(is_good ? &t->verified[i / 64] : &t->bad[i / 64]) |= bit;
+	return is_good;
+}
+
+/* [offset, +n) lie between the head and the checksums, n is not 0. */
+static bool is_good(struct name_table *t, size_t offset, size_t n)
+{
+	size_t first = (offset - sizeof(t->head)) / CHECKED_BYTES, last = (offset + n - 1 - sizeof(t->head)) / CHECKED_BYTES;
+
+	for (size_t i = first; i <= last; i++)
+		if (!(t->verified[i / 64] & 1ULL << i % 64) && !verify(t, i))
+			return false;
+	return true;
+}
+
+/* Bytes of a section, or NULL. */
+static const uint8_t *section_at(struct name_table *t, enum name_table_section which, uint64_t offset, size_t n)
+{
+	const struct section_head *s = &t->head.sections[which];
+
+	if (offset > s->bytes || n > s->bytes - offset || !n || !is_good(t, s->offset + offset, n))
+		return NULL;
+	return t->bytes + s->offset + offset;
+}
+
+static bool packed_get(struct name_table *t, enum name_table_section which, uint32_t row, uint32_t values[PACKED_COLUMNS])
+{
+	const struct section_head *s = &t->head.sections[which];
+	uint64_t bit = (uint64_t)row * t->row_bits[which];
+
+	if (row >= s->n)
+		return false;
+	/* The row, and what is loaded with its last field: inside the section, by check_section(). */
+	const uint8_t *at = section_at(t, which, bit / 8, (t->row_bits[which] + 7) / 8 + PACKED_SLACK);
+	if (!at)
+		return false;
+	unsigned shift = bit % 8;
+	for (unsigned k = 0; k < PACKED_COLUMNS; k++) {
+		uint64_t word;
+		memcpy(&word, at + shift / 8, sizeof(word));
+		values[k] = (uint32_t)(word >> shift % 8 & ((1ULL << s->bits[k]) - 1));
+		shift += s->bits[k];
+	}
+	return true;
+}
+
+static bool string_get(struct name_table *t, uint32_t offset, const char **text_out)
+{
+	const struct section_head *s = &t->head.sections[SECTION_STRINGS];
+
+	if (offset >= s->bytes)
+		return false;
+	size_t room = s->bytes - offset < NAME_TABLE_STRING_MAX + 1 ? (size_t)(s->bytes - offset) : NAME_TABLE_STRING_MAX + 1;
+	const char *text = (const char *)t->bytes + s->offset + offset;
+	size_t bytes = strnlen(text, room);
+	if (bytes == room || !is_good(t, s->offset + offset, bytes + 1))
+		return false;
+	*text_out = text;
+	return true;
+}
+
+/* --- the stream -------------------------------------------------------------------------------------------------- */
+
+/* What holds at a vaddr. */
+struct place {
+	uint64_t start, end; /* of the node */
+	uint64_t function_start;
+	uint32_t node; /* NONE: none */
+	bool is_of_node; /* line counts from the declaration of line_node's function, and is in its file */
+	uint32_t line_node, file;
+	int64_t line;
+	uint32_t column;
+};
+
+struct stream {
+	const uint8_t *at, *end;
+	bool failed;
+	bool has_columns;
+};
+
+static inline uint64_t stream_uleb(struct stream *s)
+{
+	uint64_t value = 0;
+
+	for (unsigned shift = 0; s->at < s->end && shift < 64; shift += 7) {
+		uint8_t byte = *s->at++;
+		value |= (uint64_t)(byte & 0x7f) << shift;
+		if (!(byte & 0x80))
+			return value;
+	}
+	s->failed = true;
+	return 0;
+}
+
+/* The block's first entry. */
+static void begin_place(struct stream *s, uint64_t vaddr, struct place *place)
+{
+	*place = (struct place){.start = vaddr, .node = (uint32_t)stream_uleb(s) - 1};
+	place->function_start = vaddr - stream_uleb(s);
+	place->file = (uint32_t)stream_uleb(s);
+	place->line = (int64_t)stream_uleb(s);
+	if (s->has_columns)
+		place->column = (uint32_t)stream_uleb(s);
+}
+
+static inline void step_line(struct stream *s, unsigned tag, struct place *place)
+{
+	switch (tag & ENTRY_LINE) {
+	case LINE_SAME:
+		return;
+	case LINE_STEP:
+		place->line = (int64_t)((uint64_t)place->line + (uint64_t)unzigzag(stream_uleb(s)));
+		break;
+	case LINE_OF_NODE:
+		place->is_of_node = true;
+		place->line_node = place->node;
+		place->line = unzigzag(stream_uleb(s));
+		break;
+	case LINE_EXPLICIT:
+		place->is_of_node = false;
+		place->file = (uint32_t)stream_uleb(s);
+		place->line = (int64_t)stream_uleb(s);
+		break;
+	}
+	if (s->has_columns)
+		place->column = (uint32_t)stream_uleb(s);
+}
+
+/* Entries up to vaddr, then on to where the node ends. block_end: where the next block begins. */
+static void step_to(struct stream *s, uint64_t vaddr, uint64_t block_end, struct place *place)
+{
+	struct place passed = *place; /* what lies behind vaddr is read into this one */
+	struct place *to = place;
+	uint64_t at = place->start;
+
+	while (s->at < s->end && !s->failed) {
+		unsigned tag = *s->at++;
+		at += tag >> ENTRY_ADVANCE_SHIFT ? tag >> ENTRY_ADVANCE_SHIFT : stream_uleb(s);
+		if (at > vaddr)
+			to = &passed;
+		if (tag & ENTRY_NODE) {
+			uint32_t node = (uint32_t)(to->node + (uint64_t)unzigzag(stream_uleb(s)));
+			if (at > vaddr) {
+				place->end = at;
+				return;
+			}
+			place->node = node;
+			place->start = at;
+			if (tag & ENTRY_FUNCTION)
+				place->function_start = at;
+		}
+		step_line(s, tag, to);
+	}
+	place->end = block_end;
+}
+
+/* The last block that begins at vaddr or before. Vaddrs out of order only find a wrong one. */
+static int find_block(struct name_table *t, uint64_t vaddr, uint32_t *block_out, uint64_t *start_out, uint64_t *end_out)
+{
+	uint32_t low = 0, high = t->head.sections[SECTION_BLOCK_VADDRS].n;
+	uint64_t start = 0, end = UINT64_MAX, middle_vaddr;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		const uint8_t *at = section_at(t, SECTION_BLOCK_VADDRS, middle * sizeof(uint64_t), sizeof(uint64_t));
+		if (!at)
+			return -EBADMSG;
+		memcpy(&middle_vaddr, at, sizeof(middle_vaddr));
+		if (middle_vaddr <= vaddr) {
+			low = middle + 1;
+			start = middle_vaddr;
+		} else {
+			high = middle;
+			end = middle_vaddr;
+		}
+	}
+	if (!low)
+		return -ENOENT;
+	*block_out = low - 1;
+	*start_out = start;
+	*end_out = end;
+	return 0;
+}
+
+static int find_place(struct name_table *t, uint64_t vaddr, struct place *place)
+{
+	struct stream s = {.has_columns = t->head.flags & NAME_TABLE_HAS_COLUMNS};
+	uint64_t start, end;
+	uint32_t block, offsets[2];
+
+	int err = find_block(t, vaddr, &block, &start, &end);
+	if (err < 0)
+		return err;
+	const uint8_t *at = section_at(t, SECTION_BLOCK_OFFSETS, block * sizeof(uint32_t), sizeof(offsets));
+	if (!at)
+		return -EBADMSG;
+	memcpy(offsets, at, sizeof(offsets));
+	if (offsets[1] <= offsets[0])
+		return -EBADMSG;
+	s.at = section_at(t, SECTION_STREAM, offsets[0], offsets[1] - offsets[0]);
+	if (!s.at)
+		return -EBADMSG;
+	s.end = s.at + (offsets[1] - offsets[0]);
+	begin_place(&s, start, place);
+	step_to(&s, vaddr, end, place);
+	return s.failed ? -EBADMSG : 0;
+}
+
+/* --- frames ------------------------------------------------------------------------------------------------------ */
+
+static bool file_get(struct name_table *t, uint32_t file, const char **directory_out, const char **name_out)
+{
+	uint32_t values[PACKED_COLUMNS];
+
+	*directory_out = *name_out = "";
+	if (!file)
+		return true;
+	return packed_get(t, SECTION_FILES, file, values) && string_get(t, values[0], directory_out) && string_get(t, values[1], name_out);
+}
+
+/* Where a node and its function are in their tables. */
+struct node_view {
+	uint32_t back;
+	uint32_t site[PACKED_COLUMNS];
+	uint32_t function[PACKED_COLUMNS];
+};
+
+static bool node_get(struct name_table *t, uint32_t node, struct node_view *view)
+{
+	uint32_t values[PACKED_COLUMNS];
+
+	if (!packed_get(t, SECTION_NODES, node, values))
+		return false;
+	view->back = values[0];
+	return packed_get(t, SECTION_SITES, values[1], view->site) && packed_get(t, SECTION_FUNCTIONS, view->site[0], view->function);
+}
+
+/* The line table's answer, for the innermost frame. */
+static bool set_line(struct name_table *t, const struct place *place, struct name_table_frame *frame)
+{
+	struct node_view view;
+	uint32_t file = place->file;
+	int64_t line = place->line;
+
+	if (place->is_of_node) {
+		if (!node_get(t, place->line_node, &view))
+			return false;
+		file = view.function[1];
+		line += view.function[2];
+	}
+	frame->line = line < 0 || line > UINT32_MAX ? 0 : (uint32_t)line;
+	frame->column = place->column;
+	return file_get(t, file, &frame->directory, &frame->file);
+}
+
+static bool add_frame(struct name_table *t, const struct node_view *view, struct name_table_frame *frame)
+{
+	frame->start_line = view->function[2];
+	frame->is_symbol = view->function[3];
+	return string_get(t, view->function[0], &frame->name) &&
+	       file_get(t, view->function[1], &frame->declared_directory, &frame->declared_file);
+}
+
+static bool add_frames(struct name_table *t, uint32_t node, struct name_table_match *match)
+{
+	struct node_view view;
+
+	for (;;) {
+		struct name_table_frame *frame = &match->frames[match->n];
+		if (!node_get(t, node, &view) || !add_frame(t, &view, frame))
+			return false;
+		match->n++;
+		if (!view.back)
+			return true;
+		if (view.back > node || match->n == sizeof(match->frames) / sizeof(match->frames[0]))
+			return false;
+		node -= view.back;
+		frame[1] = (struct name_table_frame){.line = view.site[2], .column = view.site[3]};
+		if (!file_get(t, view.site[1], &frame[1].directory, &frame[1].file))
+			return false;
+	}
+}
+
+int name_table_find(struct name_table *t, uint64_t vaddr, struct name_table_match *match_out)
+{
+	struct place place;
+
+	int err = find_place(t, vaddr, &place);
+	if (err < 0)
+		return err;
+	if (place.node == NONE && !place.is_of_node && !place.file)
+		return -ENOENT;
+	match_out->start = place.start;
+	match_out->end = place.end;
+	match_out->function_start = place.function_start;
+	match_out->n = 0;
+	match_out->frames[0] = (struct name_table_frame){
+		.name = "", .directory = "", .file = "", .declared_directory = "", .declared_file = ""};
+	if (!set_line(t, &place, &match_out->frames[0]))
+		return -EBADMSG;
+	if (place.node != NONE)
+		return add_frames(t, place.node, match_out) ? 0 : -EBADMSG;
+	match_out->n = 1;
+	return 0;
+}
