@@ -3,10 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -50,6 +53,7 @@ static int open_place(int place, const struct image_request *check, struct opene
 	opened_out->dev_minor = minor(status.st_dev);
 	opened_out->inode = status.st_ino;
 	opened_out->bytes = (uint64_t)status.st_size;
+	opened_out->owner = status.st_uid;
 	opened_out->mtime_ns = status.st_mtim.tv_sec * 1000000000ll + status.st_mtim.tv_nsec;
 	return 0;
 }
@@ -68,17 +72,22 @@ static int open_map_file(int process, const struct image_request *request, struc
 }
 
 /* A path inside a root folder; no link leads out of it, and none of /proc's magic ones is followed. */
-static int open_inside(int root, const struct image_request *request, struct opened_image *opened_out)
+static int place_inside(int root, const char *path, uint64_t flags)
 {
 	struct open_how how = {
-		.flags = O_PATH | O_CLOEXEC,
+		.flags = O_PATH | O_CLOEXEC | flags,
 		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
 	};
+	int place = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
 
-	AUTO_CLOSE int place = (int)syscall(SYS_openat2, root, request->path, &how, sizeof(how));
-	if (place < 0)
-		return -errno;
-	return open_place(place, request, opened_out);
+	return place < 0 ? -errno : place;
+}
+
+static int open_inside(int root, const struct image_request *request, struct opened_image *opened_out)
+{
+	AUTO_CLOSE int place = place_inside(root, request->path, 0);
+
+	return place < 0 ? place : open_place(place, request, opened_out);
 }
 
 /* -ESRCH: the process has no root any more. */
@@ -146,6 +155,99 @@ int image_open(const struct image_request *request, struct opened_image *opened_
 	if (err == 0)
 		*opened_out = opened;
 	return err;
+}
+
+/* --- files that an image names ------------------------------------------------------------------------------------------ */
+
+static uint64_t read_start(int process)
+{
+	AUTO_CLOSE int fd = openat(process, "stat", O_RDONLY | O_CLOEXEC);
+	char text[1024];
+	unsigned long long start;
+
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	/* The name, in parentheses, may hold anything; field 22 is the twentieth behind it. */
+	const char *at = strrchr(text, ')');
+	if (!at || sscanf(at + 1, " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu", &start) != 1)
+		return 0;
+	return start;
+}
+
+uint64_t image_process_start(pid_t tgid)
+{
+	AUTO_CLOSE int process = open_process(tgid);
+
+	return process < 0 ? 0 : read_start(process);
+}
+
+int image_root_open(pid_t tgid, uint64_t start_ticks, int *root_out)
+{
+	AUTO_CLOSE int process = tgid ? open_process(tgid) : -1;
+
+	if (tgid && process < 0)
+		return -ESRCH;
+	/* Behind the opening: from here on the descriptor is of one process. */
+	if (tgid && start_ticks && read_start(process) != start_ticks)
+		return -ESRCH;
+	int root = tgid ? openat(process, "root", O_PATH | O_DIRECTORY | O_CLOEXEC) : open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return tgid && errno == ENOENT ? -ESRCH : -errno;
+	*root_out = root;
+	return 0;
+}
+
+/* Reading a file of these acts, waits, or tells what is the kernel's alone. */
+static bool is_of_the_kernel(int place)
+{
+	static const uint32_t TYPES[] = {PROC_SUPER_MAGIC, SYSFS_MAGIC,	       DEBUGFS_MAGIC,	   TRACEFS_MAGIC,    SECURITYFS_MAGIC,
+					 CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, BPF_FS_MAGIC,	   PSTOREFS_MAGIC,   EFIVARFS_MAGIC,
+					 SELINUX_MAGIC,	   SMACK_MAGIC,	       BINFMTFS_MAGIC,	   NSFS_MAGIC};
+	struct statfs status;
+
+	if (fstatfs(place, &status) < 0)
+		return true;
+	for (size_t i = 0; i < sizeof(TYPES) / sizeof(TYPES[0]); i++)
+		if ((uint32_t)status.f_type == TYPES[i])
+			return true;
+	return false;
+}
+
+int image_open_inside(int root, const char *path, const struct image_file_rule *rule, struct opened_image *opened_out)
+{
+	AUTO_CLOSE int place = place_inside(root, path, 0);
+	struct opened_image opened = {.route = IMAGE_BY_ROOT};
+	struct stat status;
+
+	if (place < 0)
+		return place;
+	if (fstat(place, &status) < 0)
+		return -errno;
+	if (!S_ISREG(status.st_mode) || is_of_the_kernel(place))
+		return -EINVAL;
+	if (rule->by_owner && status.st_uid != rule->owner && !(status.st_mode & S_IROTH))
+		return -EACCES;
+	int err = open_place(place, NULL, &opened);
+	if (err == 0)
+		*opened_out = opened;
+	return err;
+}
+
+bool image_read_link(int root, const char *path, char *target_out, size_t bytes)
+{
+	AUTO_CLOSE int place = place_inside(root, path, O_NOFOLLOW);
+	char text[PATH_MAX];
+
+	ssize_t n = place < 0 ? -1 : readlinkat(place, "", text, sizeof(text) - 1);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	const char *slash = strrchr(path, '/');
+	int folder = text[0] == '/' || !slash ? 0 : (int)(slash - path) + 1;
+	int length = snprintf(target_out, bytes, "%.*s%s", folder, path, text);
+	return length >= 0 && (size_t)length < bytes;
 }
 
 #define DEBUG_FOLDER "/usr/lib/debug/.build-id/"

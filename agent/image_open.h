@@ -8,6 +8,7 @@
 #define HEARTH_AGENT_IMAGE_OPEN_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -37,11 +38,32 @@ struct opened_image {
 	uint64_t inode;
 	uint64_t bytes;
 	int64_t mtime_ns;
+	uid_t owner;
 };
 
 /* Returns 0, -ENOENT (no way leads to the file any more), -ESTALE (paths lead to another file: inode differs),
  * -EINVAL (not a regular file), -EFBIG (over 16 GiB), -EACCES/-EPERM (not allowed), -EMFILE. The most telling error of the routes tried. */
 int image_open(const struct image_request *request, struct opened_image *opened_out);
+
+/* When a process began, in clock ticks since boot (/proc/PID/stat): with its pid, its identity (SAFETY 8). 0: it is gone. */
+uint64_t image_process_start(pid_t tgid);
+
+/* The folder that a process has as its root, as an O_PATH descriptor. start_ticks: of image_process_start(); 0: not known.
+ * tgid 0: our own root. -ESRCH: the process is gone, or its pid is another's now; -EACCES: not allowed. */
+int image_root_open(pid_t tgid, uint64_t start_ticks, int *root_out);
+
+/* What a file that an image names must be, beyond a regular file (image_open_inside()). */
+struct image_file_rule {
+	bool by_owner; /* it belongs to owner, or all may read it: a stranger's program does not make us read what he may not */
+	uid_t owner;
+};
+
+/* Open a path inside a root folder; no link leads out of it. Never a file of proc, sysfs or the like: reading some of them acts.
+ * Returns 0, -ENOENT, -EINVAL (not such a file), -EFBIG, -EACCES (also: by the rule), or another errno of openat2. */
+int image_open_inside(int root, const char *path, const struct image_file_rule *rule, struct opened_image *opened_out);
+
+/* Where a path leads when its last part is a symbolic link, as a path in the same root. False: it is none, or is too long. */
+bool image_read_link(int root, const char *path, char *target_out, size_t bytes);
 
 /* Open a separate debug file: /usr/lib/debug/.build-id/xx/yyyy.debug, inside the root that the image's own path would be looked
  * up in. That it has this build id is for the caller to see. request: tgid and parent count.
