@@ -33,7 +33,8 @@ static void sink_add(const char *text, size_t bytes, void *opaque)
 	struct sink *sink = opaque;
 	size_t room = DEMANGLE_OUT_MAX - sizeof("...") - sink->bytes;
 
-	if (sink->full)
+	/* Of an identifier without characters libiberty gives NULL. */
+	if (sink->full || !bytes)
 		return;
 	if (bytes <= room) {
 		memcpy(sink->out + sink->bytes, text, bytes);

@@ -77,6 +77,7 @@ static void known_names(void **state)
 		{ "_RNvMC3foo3Bar3baz", NULL },
 		{ "_RINvC7mycrate3fooiE", "mycrate::foo::<isize>" },
 		{ "_RNvC7mycrate3foo.llvm.12345", "mycrate::foo" },
+		{ "_RNvC03foo", "::foo" }, /* a crate without a name */
 		{ "_D8demangle4testFaZv", "demangle.test(char)" },
 		{ "_Dmain", "D main" },
 	};
