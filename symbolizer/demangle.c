@@ -1,5 +1,6 @@
 #include "symbolizer/demangle.h"
 #include "base/scope.h"
+#include "symbolizer/demangle_short.h"
 
 #include <demangle.h>
 #include <errno.h>
@@ -8,8 +9,11 @@
 #include <stdint.h>
 #include <string.h>
 
-/* libiberty keeps to the depth of a name (its recursion limit refuses C++ names of 1 KiB and more), not to the size
- * of the result: back references make 285 MB of 240 bytes. Measured with libiberty 20230104. */
+/* libiberty's recursion limit refuses C++ names of 1 KiB and more, of which programs with many templates are full; it is not used, as
+ * DEMANGLE_IN_MAX bounds the depth too (the parse of a name takes less than 1 MiB of stack). The size of the result is bounded by neither: back
+ * references make 285 MB of 240 bytes. Measured with libiberty 20230104. */
+#define SHORT_IN_MAX   (64U << 10) /* of a full name that is made short: more than is kept of one that is not */
+#define CPP_OPTIONS    (DMGL_ANSI | DMGL_NO_RECURSE_LIMIT)
 #define CPP_VISITS_MAX 200000 /* 1 ms; real names need under 5,000 */
 #define CPP_DEPTH_MAX  2048
 #define CPP_CASTS_MAX  10 /* 2^21 parses take 0.1 s */
@@ -21,7 +25,7 @@
  *     prints; every further read is a syntax error. It may hold memory (Punycode), so it must return. */
 struct sink {
 	char *out;
-	size_t bytes;
+	size_t bytes, capacity;
 	bool full;
 	char *poison; /* NULL: jump */
 	size_t poison_bytes;
@@ -31,7 +35,7 @@ struct sink {
 static void sink_add(const char *text, size_t bytes, void *opaque)
 {
 	struct sink *sink = opaque;
-	size_t room = DEMANGLE_OUT_MAX - sizeof("...") - sink->bytes;
+	size_t room = sink->capacity - sizeof("...") - sink->bytes;
 
 	/* Of an identifier without characters libiberty gives NULL. */
 	if (sink->full || !bytes)
@@ -138,29 +142,28 @@ static int check_cost(const char *mangled)
 		return -E2BIG;
 	if (!is_suspicious(mangled))
 		return 0;
-	struct demangle_component *tree = cplus_demangle_v3_components(mangled, DMGL_PARAMS | DMGL_ANSI, &memory);
+	struct demangle_component *tree = cplus_demangle_v3_components(mangled, DMGL_PARAMS | CPP_OPTIONS, &memory);
 	if (!tree)
 		return -ENOENT;
 	return is_affordable(tree, 0, 0, &budget) ? 0 : -E2BIG;
 }
 
-static bool print_cpp(const char *mangled, struct sink *sink)
+static bool print_cpp(const char *mangled, int options, struct sink *sink)
 {
 	if (setjmp(sink->jump))
 		return true;
-	return cplus_demangle_v3_callback(mangled, DMGL_PARAMS | DMGL_ANSI, sink_add, sink) != 0;
+	return cplus_demangle_v3_callback(mangled, options, sink_add, sink) != 0;
 }
 
-static int demangle_cpp(const char *mangled, char *out)
+/* Without DMGL_PARAMS also the outermost return type is left out. */
+static int demangle_cpp(const char *mangled, bool with_parameters, char *out, size_t capacity)
 {
-	struct sink sink = { .out = out };
+	struct sink sink = { .out = out, .capacity = capacity };
 
-	if (strlen(mangled) * 2 > DEMANGLE_RECURSION_LIMIT)
-		return -ENOENT;
 	int err = check_cost(mangled);
 	if (err < 0)
 		return err;
-	return print_cpp(mangled, &sink) ? (int)sink.bytes : -ENOENT;
+	return print_cpp(mangled, CPP_OPTIONS | (with_parameters ? DMGL_PARAMS : 0), &sink) ? (int)sink.bytes : -ENOENT;
 }
 
 /* --- Rust ------------------------------------------------------------------------------------------------------ */
@@ -220,7 +223,7 @@ static bool is_rust(const char *mangled, size_t bytes)
 	       memcmp(mangled + bytes - 20, "17h", 3) == 0 && is_hex(mangled + bytes - 17, 16);
 }
 
-static int demangle_rust(const char *mangled, char *out)
+static int demangle_rust(const char *mangled, char *out, size_t capacity)
 {
 	AUTO_FREE char *copy = strdup(mangled);
 
@@ -238,7 +241,7 @@ static int demangle_rust(const char *mangled, char *out)
 		if (has_huge_binder(copy))
 			return -E2BIG;
 	}
-	struct sink sink = { .out = out, .poison = copy, .poison_bytes = bytes };
+	struct sink sink = { .out = out, .capacity = capacity, .poison = copy, .poison_bytes = bytes };
 	bool good = rust_demangle_callback(copy, DMGL_PARAMS, sink_add, &sink) != 0 || sink.full;
 	return good && sink.bytes ? (int)sink.bytes : -ENOENT;
 }
@@ -285,7 +288,7 @@ static int check_d_cost(const char *mangled, size_t bytes)
 	return 0;
 }
 
-static int demangle_d(const char *mangled, char *out)
+static int demangle_d(const char *mangled, char *out, size_t capacity)
 {
 	int err = check_d_cost(mangled, strlen(mangled));
 
@@ -295,30 +298,46 @@ static int demangle_d(const char *mangled, char *out)
 	if (!text)
 		return -ENOENT;
 	size_t bytes = strlen(text);
-	if (bytes >= DEMANGLE_OUT_MAX) {
-		bytes = DEMANGLE_OUT_MAX - 1;
+	if (bytes >= capacity) {
+		bytes = capacity - 1;
 		memcpy(text + bytes - 3, "...", 3);
 	}
 	memcpy(out, text, bytes);
 	return (int)bytes;
 }
 
-int demangle(const char *mangled, char *out)
+static int demangle_any(const char *mangled, bool with_parameters, char *out, size_t capacity, enum demangle_language *language_out)
 {
 	int bytes = -ENOENT;
 
-	if (mangled[0] != '_' || strnlen(mangled, DEMANGLE_IN_MAX) == DEMANGLE_IN_MAX)
-		return -ENOENT;
+	*language_out = DEMANGLE_RUST;
 	if (mangled[1] == 'R' || mangled[1] == 'Z')
-		bytes = demangle_rust(mangled, out);
-	if (bytes == -ENOENT && mangled[1] == 'Z')
-		bytes = demangle_cpp(mangled, out);
-	if (mangled[1] == 'D')
-		bytes = demangle_d(mangled, out);
+		bytes = demangle_rust(mangled, out, capacity);
+	if (bytes == -ENOENT && mangled[1] == 'Z') {
+		*language_out = DEMANGLE_CPP;
+		bytes = demangle_cpp(mangled, with_parameters, out, capacity);
+	}
+	if (mangled[1] == 'D') {
+		*language_out = DEMANGLE_D;
+		bytes = demangle_d(mangled, out, capacity);
+	}
 	if (bytes < 0)
 		return bytes;
 	out[bytes] = 0;
-	if (mangled[1] == 'Z')
-		bytes = (int)cut_rust_hash(out, (size_t)bytes);
-	return bytes;
+	return mangled[1] == 'Z' ? (int)cut_rust_hash(out, (size_t)bytes) : bytes;
+}
+
+int demangle(const char *mangled, enum demangle_style style, char *out)
+{
+	enum demangle_language language;
+
+	if (style == DEMANGLE_NONE || mangled[0] != '_' || strnlen(mangled, DEMANGLE_IN_MAX) == DEMANGLE_IN_MAX)
+		return -ENOENT;
+	if (style == DEMANGLE_FULL)
+		return demangle_any(mangled, true, out, DEMANGLE_OUT_MAX, &language);
+	AUTO_FREE char *full = malloc(SHORT_IN_MAX);
+	if (!full)
+		return -ENOENT;
+	int bytes = demangle_any(mangled, false, full, SHORT_IN_MAX, &language);
+	return bytes < 0 ? bytes : (int)demangle_shorten(language, full, (size_t)bytes, out, DEMANGLE_OUT_MAX);
 }

@@ -87,7 +87,7 @@ int reply_builder_add_frame(struct reply_builder *builder, const char *mangled, 
 	if (err < 0)
 		return err;
 	builder->frames = frames;
-	int demangled = demangle(mangled, builder->demangled);
+	int demangled = demangle(mangled, DEMANGLE_FULL, builder->demangled);
 	err = add_string(builder, mangled, bytes, "", &frame.system_name);
 	if (err < 0)
 		return err;

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "symbolizer/demangle.h"
+#include "symbolizer/demangle_short.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -43,7 +44,8 @@ static double limit_s(void)
 static int timed(const char *mangled)
 {
 	double before = now_s();
-	int result = demangle(mangled, out);
+	assert_true(demangle(mangled, DEMANGLE_SHORT, out) < DEMANGLE_OUT_MAX);
+	int result = demangle(mangled, DEMANGLE_FULL, out);
 	double took = now_s() - before;
 	if (took > limit_s())
 		fail_msg("%.3f s for '%s'", took, mangled);
@@ -90,6 +92,124 @@ static void known_names(void **state)
 		}
 		assert_true(timed(cases[i].in) >= 0);
 		assert_string_equal(out, cases[i].out);
+	}
+}
+
+/* Symbols of real programs, by g++ 12, rustc 1.95 (legacy and v0) and gdc 12; what c++filt and llvm-cxxfilt make of them. */
+static void real_names(void **state)
+{
+	static const struct {
+		const char *in, *full, *brief;
+	} cases[] = {
+		{ "_ZNSt6vectorIiSaIiEE9push_backEOi", "std::vector<int, std::allocator<int> >::push_back(int&&)",
+		  "std::vector::push_back" },
+		{ "_ZNK6unit104lessclERKNS_6personES3_", "unit10::less::operator()(unit10::person const&, unit10::person const&) const",
+		  "unit10::less::operator()" },
+		{ "_ZN12_GLOBAL__N_13fooILi3EEEvi", "void (anonymous namespace)::foo<3>(int)", "(anonymous namespace)::foo" },
+		{ "_ZNSt3__1lsIcEERSoS1_", "std::ostream& std::__1::operator<< <char>(std::ostream&)", "std::__1::operator<<" },
+		{ "_ZlsRSoRK3Foo", "operator<<(std::ostream&, Foo const&)", "operator<<" },
+		{ "_ZN3FooltIiEEbT_", "bool Foo::operator< <int>(int)", "Foo::operator<" },
+		{ "_ZNK3FoossERKS_", "Foo::operator<=>(Foo const&) const", "Foo::operator<=>" },
+		{ "_ZNK3FooptEv", "Foo::operator->() const", "Foo::operator->" },
+		{ "_ZNK3FoocvSt6vectorIiSaIiEEEv", "Foo::operator std::vector<int, std::allocator<int> >() const",
+		  "Foo::operator std::vector" },
+		{ "_ZNK3FooclEv", "Foo::operator()() const", "Foo::operator()" },
+		{ "_ZZ4mainENKUlvE_clEv", "main::{lambda()#1}::operator()() const", "main::{lambda#1}::operator()" },
+		{ "_ZZ3fooIiEvT_ENKUlS0_E_clEi",
+		  "foo<int>(int)::{lambda(auto:1)#1}::operator()(int) const", "foo::{lambda#1}::operator()" },
+		{ "_ZTv0_n24_N1AIiE1fEv", "virtual thunk to A<int>::f()", "virtual thunk to A::f" },
+		{ "_Z3foov.cold", "foo() [clone .cold]", "foo" },
+		{ "_ZNSt7__cxx114listIiSaIiEE6insertB5cxx11Ev",
+		  "std::__cxx11::list<int, std::allocator<int> >::insert[abi:cxx11]()", "std::__cxx11::list::insert" },
+		{ "_RINvMNtNtCsjdfRsGd4uuU_4core4cell4onceINtB3_8OnceCellhE8try_initNtB5_1FE",
+		  "<core::cell::once::OnceCell<u8>>::try_init::<core::cell::F>", "core::cell::once::OnceCell::try_init" },
+		{ "_RNvMs_NtC5alloc3vecINtB4_3VechE4push", "<alloc::vec::Vec<u8>>::push", "alloc::vec::Vec::push" },
+		{ "_RNvMNtC4core5sliceSh3len", "<[u8]>::len", "<[u8]>::len" },
+		{ "_RNvXs_C1rNtB4_2SqINtB4_5ShapehE4area", "<r::Sq as r::Shape<u8>>::area", "<r::Sq as r::Shape>::area" },
+		{ "_RINvNtC4core3ptr13drop_in_placeNtNtC5alloc6string6StringE", "core::ptr::drop_in_place::<alloc::string::String>",
+		  "core::ptr::drop_in_place" },
+		{ "_RNCINvC1r5applyhE0B3_", "r::apply::<u8>::{closure#0}", "r::apply::{closure#0}" },
+		{ "_ZN60_$LT$alloc..string..String$u20$as$u20$core..fmt..Display$GT$3fmt17h0123456789abcdefE",
+		  "<alloc::string::String as core::fmt::Display>::fmt", "<alloc::string::String as core::fmt::Display>::fmt" },
+		{ "_ZN5alloc3vec12Vec$LT$T$GT$4push17h0123456789abcdefE", "alloc::vec::Vec<T>::push", "alloc::vec::Vec::push" },
+		{ "_ZN4core3ops8function6FnOnce40call_once$u7b$$u7b$vtable.shim$u7d$$u7d$17h9c3c8a22ab4c1d5fE",
+		  "core::ops::function::FnOnce::call_once{{vtable.shim}}", "core::ops::function::FnOnce::call_once{{vtable.shim}}" },
+		{ "_D3std4conv__T6toImplTAyaTkZQoFNaNbNekkEQBm5ascii10LetterCaseZQBo",
+		  "std.conv.toImpl!(immutable(char)[], uint).toImpl(uint, uint, std.ascii.LetterCase)", "std.conv.toImpl" },
+		{ "_D3std5array__T8AppenderTAyaZQo4Data11__xopEqualsMxFKxSQCbQCa__TQBxTQBrZQCfQBsZb",
+		  "std.array.Appender!(immutable(char)[]).Appender.Data.__xopEquals(ref const(std.array.Appender!(immutable(char)[])."
+		  "Appender.Data)) const", "std.array.Appender.Data.__xopEquals" },
+		{ "_D3app6shapes4mainFAAyaZ9__lambda5MFNaNbNiNfiZi", "app.shapes.main(immutable(char)[][]).__lambda5(int)",
+		  "app.shapes.main.__lambda5" },
+		{ "_D3std6format8internal5write__T6getNthVAyaa17_696e746567657220707265636973696f6eSQDb6traits10isIntegralTiTkZQCzFNaNfkkZi",
+		  "std.format.internal.write.getNth!(\"integer precision\", std.traits.isIntegral, int, uint).getNth(uint, uint)",
+		  "std.format.internal.write.getNth" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_true(demangle(cases[i].in, DEMANGLE_FULL, out) > 0);
+		assert_string_equal(out, cases[i].full);
+		assert_int_equal(demangle(cases[i].in, DEMANGLE_SHORT, out), strlen(cases[i].brief));
+		assert_string_equal(out, cases[i].brief);
+		assert_int_equal(demangle(cases[i].in, DEMANGLE_NONE, out), -ENOENT);
+	}
+}
+
+/* libiberty's own limit refuses names of more than 1 KiB. */
+static void long_cpp_names(void **state)
+{
+	char name[DEMANGLE_IN_MAX] = "_ZN3fooI";
+
+	(void)state;
+	for (int i = 0; i < 300; i++)
+		sprintf(name + strlen(name), "5type%c", 'a' + i % 26);
+	strcat(name, "E3barEv");
+	assert_true(strlen(name) > 1800);
+	assert_true(timed(name) > 1800);
+	assert_memory_equal(out, "foo<typea, typeb, ", 18);
+	assert_int_equal(demangle(name, DEMANGLE_SHORT, out), 8);
+	assert_string_equal(out, "foo::bar");
+}
+
+static const char *shortened(enum demangle_language language, const char *text, size_t out_bytes)
+{
+	size_t bytes = demangle_shorten(language, text, strlen(text), out, out_bytes);
+
+	assert_true(bytes < out_bytes);
+	assert_int_equal(strlen(out), bytes);
+	return out;
+}
+
+/* What no demangler should write. */
+static void shortening_takes_any_text(void **state)
+{
+	static char deep[6000];
+	unsigned seed = 7;
+
+	(void)state;
+	assert_string_equal(shortened(DEMANGLE_CPP, "", 100), "");
+	assert_string_equal(shortened(DEMANGLE_CPP, "foo<int", 100), "foo...");
+	assert_string_equal(shortened(DEMANGLE_CPP, "foo(int>", 100), "foo...");
+	assert_string_equal(shortened(DEMANGLE_CPP, "foo<(a>b)>(c<d)::bar", 100), "foo::bar");
+	assert_string_equal(shortened(DEMANGLE_CPP, "foo<operator<, int>::bar", 100), "foo::bar");
+	assert_string_equal(shortened(DEMANGLE_CPP, "void foo<int>(int) const &&::bar(int)", 100), "foo::bar");
+	assert_string_equal(shortened(DEMANGLE_CPP, "foo>]})", 100), "foo>]})");
+	assert_string_equal(shortened(DEMANGLE_RUST, "a::<fn(u8) -> u8>::b", 100), "a::b");
+	assert_string_equal(shortened(DEMANGLE_RUST, "<>", 100), "");
+	assert_string_equal(shortened(DEMANGLE_D, "a!(\")\").b", 100), "a.b");
+	assert_string_equal(shortened(DEMANGLE_D, "a!(\"\\", 100), "a...");
+	assert_string_equal(shortened(DEMANGLE_CPP, "abcdefghijkl", 8), "abcd...");
+	memset(deep, '<', sizeof(deep) - 1);
+	for (int language = DEMANGLE_CPP; language <= DEMANGLE_D; language++)
+		shortened((enum demangle_language)language, deep, DEMANGLE_OUT_MAX);
+	for (int round = 0; round < 20000; round++) {
+		static const char *const pieces[] = { "<", ">", "(", ")", "[", "]", "{", "}", "\"", "\\", "operator", "::", " ", "a", "->",
+						      " const", "(anonymous namespace)", "[abi:", " for ", "!", ".", " as ", "<impl " };
+		char text[512] = "";
+		for (int n = rand_r(&seed) % 20; n > 0; n--)
+			strcat(text, pieces[(size_t)rand_r(&seed) % (sizeof(pieces) / sizeof(pieces[0]))]);
+		shortened((enum demangle_language)(round % 3), text, 16 + (size_t)round % 600);
 	}
 }
 
@@ -287,6 +407,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(known_names),
+		cmocka_unit_test(real_names),
+		cmocka_unit_test(long_cpp_names),
+		cmocka_unit_test(shortening_takes_any_text),
 		cmocka_unit_test(other_names_are_enoent),
 		cmocka_unit_test(long_input_is_refused),
 		cmocka_unit_test(doubling_in_cpp_is_cut),
