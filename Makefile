@@ -44,7 +44,7 @@ GENERATED := $(B)/bpf/sample.skel.h $(B)/pprof/profile.pb-c.h $(B)/pprof/flame_a
 
 .DEFAULT_GOAL := all
 .PHONY: all help deps test-deps bench-deps run test test-unit test-asan test-valgrind test-system test-kernels test-setup \
-	test-cfi fuzz-cfi bench bench-cfi bench-accuracy bench-programs install uninstall clean
+	test-cfi test-fuzz fuzz-cfi bench bench-cfi bench-accuracy bench-programs install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -141,6 +141,8 @@ test-kernels: all ## boot Debian's 5.10, 6.1 and 6.12 kernels under QEMU and pro
 	$(Q)tests/run kernels
 test-cfi: $(B)/tests/cfi/oracle ## every row of every ELF file below /usr/bin and /usr/lib against libdw's
 	$(Q)tests/run cfi
+test-fuzz: ## each fuzz target for two seconds, with one seed
+	$(Q)tests/run fuzz
 test-setup: ## the README's commands in a fresh Debian 12
 	$(Q)tests/run setup
 
@@ -189,24 +191,31 @@ $(B)/tests/unit/%: tests/unit/%.c $(B)/libhearth.a $(UNIT_WRITERS) $(wildcard te
 	$(call say,TEST,$@)$(CC) $(HEARTH_CPPFLAGS) $(CPPFLAGS) $(HEARTH_CFLAGS) $(CFLAGS) $(LDSAN) -MD -MP -MF $@.d -o $@ \
 		$< $(UNIT_LIBS) $(UNIT_WRITERS) $(WITH) $(B)/libhearth.a $(LDFLAGS) -lcmocka $(HEARTH_LDLIBS) $(LDLIBS)
 
-# libFuzzer where clang has it (packaging/deps fuzz), else mutants by a seed, with gcc; sanitizers in both.
+# Fuzzing (docs/testing.md): libFuzzer where clang has it (packaging/deps fuzz), else mutants by a seed; sanitizers in both.
 FUZZ_SECONDS ?= 60
 FUZZ_SEED    ?= 1
-FUZZ_SRCS    := tests/cfi/exercise.c tests/unit/elf_writer.c $(patsubst %,symbolizer/%.c,cfi cfi_expression elf_file \
-		go_functions go_switches section_reader table_builder unwind_compiler)
-FUZZ_CFLAGS  := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all $(HEARTH_CPPFLAGS)
-LIBFUZZER    := -fsanitize=fuzzer,address,undefined
-fuzz-cfi: $(FIXTURES) $(B)/fuzz/cfi_differential ## damaged CFI: no crash, no hang, no row that libdw has otherwise; FUZZ_SECONDS each
-	$(Q)rm -rf $(B)/fuzz/seeds && mkdir -p $(B)/fuzz/corpus && tests/fuzz/cfi_seeds $(B)/fuzz/seeds
-	$(Q)if $(CLANG) $(FUZZ_CFLAGS) $(LIBFUZZER) -o $(B)/fuzz/cfi tests/fuzz/cfi.c $(FUZZ_SRCS) -lz -lzstd 2>/dev/null; then \
-		nice $(B)/fuzz/cfi -max_total_time=$(FUZZ_SECONDS) -seed=$(FUZZ_SEED) -timeout=10 -rss_limit_mb=512 -max_len=8192 \
-			-verbosity=0 -print_final_stats=1 -artifact_prefix=$(B)/fuzz/ $(B)/fuzz/corpus $(B)/fuzz/seeds; \
-	else \
-		$(CC) $(FUZZ_CFLAGS) -DFUZZ_MAIN -fsanitize=address,undefined -o $(B)/fuzz/cfi tests/fuzz/cfi.c tests/fuzz/corpus.c \
-			$(FUZZ_SRCS) -lz -lzstd && \
-		nice $(B)/fuzz/cfi $(B)/fuzz/seeds -max_total_time=$(FUZZ_SECONDS) -seed=$(FUZZ_SEED); \
-	fi
-	$(Q)nice $(B)/fuzz/cfi_differential $(B)/fuzz/seeds -max_total_time=$(FUZZ_SECONDS) -seed=$(FUZZ_SEED)
+FUZZ_ALL     := $(sort $(patsubst tests/fuzz/%.c,%,$(filter-out $(patsubst %,tests/fuzz/%.c,cfi_differential corpus driver fuzz mutate parts), \
+		$(wildcard tests/fuzz/*.c))))
+FUZZ_TARGETS ?= $(FUZZ_ALL)
+FUZZ_PARTS   := go # their inputs are sections
+FUZZ_WITH    := fuzz/fuzz cfi/exercise unit/elf_writer
+.PHONY: fuzz fuzz-programs fuzz-list
+fuzz-list:
+	@echo $(FUZZ_TARGETS)
+fuzz: ## damaged input of every kind; FUZZ_SECONDS each, FUZZ_TARGETS="elf pprof ..."
+	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$(FUZZ_SEED) tests/fuzz/run $(FUZZ_TARGETS)
+fuzz-programs: $(patsubst %,$(B)/fuzz/%,$(FUZZ_TARGETS)) # SAN=address,undefined; for libFuzzer SAN=address,undefined,fuzzer-no-link
+FUZZ_MAIN := $(if $(findstring fuzzer-no-link,$(SAN)),,driver mutate corpus)
+FUZZ_LINK := $(if $(findstring fuzzer-no-link,$(SAN)),-fsanitize=fuzzer)
+.SECONDEXPANSION:
+$(patsubst %,$(B)/fuzz/%,$(FUZZ_ALL)): $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(patsubst %,$(B)/tests/%.o,$(FUZZ_WITH) $(addprefix fuzz/,$(FUZZ_MAIN))) \
+		$$(if $$(filter $$*,$(FUZZ_PARTS)),$(B)/tests/fuzz/parts.o) $(B)/libhearth.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(LDSAN) $(FUZZ_LINK) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
+
+fuzz-cfi: $(FIXTURES) $(B)/fuzz/cfi_differential ## damaged CFI, and its rows beside libdw's; FUZZ_SECONDS each
+	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$(FUZZ_SEED) tests/fuzz/run cfi
+	$(Q)nice $(B)/fuzz/cfi_differential build/fuzz/seeds/cfi -max_total_time=$(FUZZ_SECONDS) -seed=$(FUZZ_SEED)
 $(B)/fuzz/cfi_differential: $(patsubst %,$(B)/tests/%.o,fuzz/cfi_differential fuzz/corpus cfi/exercise cfi/compare cfi/values \
 		unit/elf_writer) $(B)/libhearth.a
 	@mkdir -p $(@D)

@@ -165,7 +165,7 @@ int main(int argc, char **argv)
 
 	elf_version(EV_CURRENT);
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (argc < 2 || corpus_read(argv[1], &s.corpus) < 0 || !s.corpus.n) {
+	if (argc < 2 || corpus_read(argv[1], CORPUS_INPUT_MAX, &s.corpus) < 0 || !s.corpus.n) {
 		fprintf(stderr, "cfi_differential: no inputs\n");
 		return 2;
 	}

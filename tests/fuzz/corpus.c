@@ -6,29 +6,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int read_input(const char *folder, const char *name, struct corpus_input *input)
-{
-	uint8_t bytes[CORPUS_INPUT_MAX + 1];
-	char path[4096];
+#include "base/scope.h"
 
-	snprintf(path, sizeof(path), "%s/%s", folder, name);
-	FILE *file = fopen(path, "rbe");
+int corpus_read_file(const char *path, size_t max, struct corpus_input *input_out)
+{
+	AUTO_FCLOSE FILE *file = fopen(path, "rbe");
+
 	if (!file)
 		return -errno;
-	size_t n = fread(bytes, 1, sizeof(bytes), file);
-	fclose(file);
-	if (n < 2 || n > CORPUS_INPUT_MAX)
-		return -E2BIG;
-	input->bytes = malloc(n);
-	if (!input->bytes)
+	AUTO_FREE uint8_t *bytes = malloc(max + 1);
+	if (!bytes)
 		return -ENOMEM;
-	memcpy(input->bytes, bytes, n);
-	input->n = n;
+	size_t n = fread(bytes, 1, max + 1, file);
+	if (n > max || !n)
+		return -E2BIG;
+	/* Of its exact size: sanitizers see one byte too many. */
+	input_out->bytes = malloc(n ? n : 1);
+	if (!input_out->bytes)
+		return -ENOMEM;
+	memcpy(input_out->bytes, bytes, n);
+	input_out->n = n;
 	return 0;
 }
 
-int corpus_read(const char *folder, struct corpus *corpus_out)
+int corpus_read(const char *folder, size_t max, struct corpus *corpus_out)
 {
+	char path[4096];
 	struct dirent **names;
 	struct corpus corpus = {.n = 0};
 
@@ -37,7 +40,8 @@ int corpus_read(const char *folder, struct corpus *corpus_out)
 		return -errno;
 	corpus.inputs = calloc((size_t)n + 1, sizeof(corpus.inputs[0]));
 	for (int i = 0; i < n; i++) {
-		if (corpus.inputs && names[i]->d_name[0] != '.' && read_input(folder, names[i]->d_name, &corpus.inputs[corpus.n]) == 0)
+		snprintf(path, sizeof(path), "%s/%s", folder, names[i]->d_name);
+		if (corpus.inputs && names[i]->d_name[0] != '.' && corpus_read_file(path, max, &corpus.inputs[corpus.n]) == 0)
 			corpus.n++;
 		free(names[i]);
 	}
