@@ -13,6 +13,8 @@
 struct frame_text {
 	uint32_t name;
 	uint32_t system_name;
+	uint32_t file; /* 0: "" */
+	uint32_t line;
 };
 
 struct reply_builder {
@@ -80,7 +82,7 @@ int reply_builder_create(size_t n_answers, struct reply_builder **builder_out)
 int reply_builder_add_frame(struct reply_builder *builder, const char *mangled, size_t bytes, const char *suffix,
 			    bool *refused_out, uint32_t *index_out)
 {
-	struct frame_text frame;
+	struct frame_text frame = { 0 };
 	void *frames = builder->frames;
 
 	int err = reserve(&frames, &builder->frames_capacity, builder->n_frames + 1, sizeof(*builder->frames));
@@ -105,6 +107,18 @@ int reply_builder_add_frame(struct reply_builder *builder, const char *mangled, 
 	return 0;
 }
 
+int reply_builder_set_line(struct reply_builder *builder, const char *file, uint32_t line)
+{
+	struct frame_text *frame = &builder->frames[builder->n_frames - 1];
+	int err = 0;
+
+	if (file[0])
+		err = add_string(builder, file, strlen(file), "", &frame->file);
+	if (err == 0)
+		frame->line = line;
+	return err;
+}
+
 void reply_builder_answer(struct reply_builder *builder, size_t index, uint32_t frame, uint64_t symbol_start,
 			  uint64_t symbol_end)
 {
@@ -124,7 +138,8 @@ int reply_builder_finish(struct reply_builder *builder, struct symbolizer_reply 
 	for (size_t i = 0; i < builder->n_frames; i++) {
 		frames[i].name = builder->strings + builder->frames[i].name;
 		frames[i].system_name = builder->strings + builder->frames[i].system_name;
-		frames[i].file = builder->strings;
+		frames[i].file = builder->strings + builder->frames[i].file;
+		frames[i].line = builder->frames[i].line;
 	}
 	*reply = (struct symbolizer_reply){
 		.answers = take_ptr(builder->answers),

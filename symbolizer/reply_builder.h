@@ -16,6 +16,9 @@ int reply_builder_create(size_t n_answers, struct reply_builder **builder_out);
 int reply_builder_add_frame(struct reply_builder *builder, const char *mangled, size_t bytes, const char *suffix,
 			    bool *refused_out, uint32_t *index_out);
 
+/* Where the code of the frame that was added last comes from. file: any bytes. Returns 0, -E2BIG or -ENOMEM. */
+int reply_builder_set_line(struct reply_builder *builder, const char *file, uint32_t line);
+
 /* Let an answer have one frame. */
 void reply_builder_answer(struct reply_builder *builder, size_t index, uint32_t frame, uint64_t symbol_start,
 			  uint64_t symbol_end);

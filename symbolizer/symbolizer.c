@@ -1,5 +1,6 @@
 #include "symbolizer/symbolizer.h"
 #include "symbolizer/image_info.h"
+#include "symbolizer/jit_names.h"
 #include "symbolizer/kallsyms.h"
 #include "symbolizer/reply_builder.h"
 #include "symbolizer/symtab.h"
@@ -14,10 +15,13 @@
 #include <string.h>
 
 #define SYMTAB_BUDGET_BYTES (8U << 20)
+#define JIT_BUDGET_BYTES    (96U << 20)
 
 struct symbolizer {
 	struct symtab_cache *symtabs;
 	struct kallsyms *kernel; /* NULL: none loaded */
+	struct jit_names *jit;	 /* NULL: no process with JIT code was asked for yet */
+	size_t jit_budget_bytes;
 	struct symbolizer_stats stats;
 };
 
@@ -38,6 +42,7 @@ int symbolizer_create(const struct symbolizer_options *options, struct symbolize
 	int err = symtab_cache_create(budget_bytes, &s->symtabs);
 	if (err < 0)
 		return err;
+	s->jit_budget_bytes = options && options->jit_budget_bytes ? options->jit_budget_bytes : JIT_BUDGET_BYTES;
 	*symbolizer_out = take_ptr(s);
 	return 0;
 }
@@ -277,6 +282,14 @@ int symbolizer_code_frame(struct symbolizer *s, uint64_t image_id, int fd, uint6
 	return 0;
 }
 
+int symbolizer_jit_names(struct symbolizer *s, uint64_t process, const struct jit_source *source, const struct jit_query *queries,
+			 size_t n_queries, struct symbolizer_reply **reply_out, bool *more_out)
+{
+	int err = s->jit ? 0 : jit_names_create(s->jit_budget_bytes, &s->jit);
+
+	return err < 0 ? err : jit_names_find(s->jit, process, source, queries, n_queries, reply_out, more_out);
+}
+
 /* --- the kernel ------------------------------------------------------------------------------------------------ */
 
 static int name_by_kallsyms(const void *table, uint64_t address, struct reply_builder *builder, bool *refused_out,
@@ -329,6 +342,8 @@ void symbolizer_stats(const struct symbolizer *s, struct symbolizer_stats *stats
 	*stats_out = s->stats;
 	stats_out->symtabs_evicted = symtab_cache_evicted(s->symtabs);
 	stats_out->symtab_bytes = symtab_cache_bytes(s->symtabs);
+	if (s->jit)
+		jit_names_stats(s->jit, &stats_out->jit);
 }
 
 void symbolizer_destroy(struct symbolizer *s)
@@ -336,6 +351,7 @@ void symbolizer_destroy(struct symbolizer *s)
 	if (!s)
 		return;
 	symtab_cache_destroy(s->symtabs);
+	jit_names_destroy(s->jit);
 	kallsyms_free(s->kernel);
 	free(s);
 }

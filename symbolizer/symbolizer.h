@@ -66,7 +66,33 @@ struct symbolizer_reply {
 	char *strings; /* storage behind the frames */
 };
 
+/* Where the names of a process's JIT code come from. Each may be -1: what was read of it before still answers. */
+struct jit_source {
+	int map_fd;  /* perf map (symbolizer/perf_map.h) */
+	int dump_fd; /* jitdump (symbolizer/jitdump.h) */
+};
+
+/* A pc, and when it was sampled (CLOCK_MONOTONIC). */
+struct jit_query {
+	uint64_t pc;
+	uint64_t time_ns;
+};
+
+struct jit_stats {
+	uint64_t tables;    /* of processes, now held */
+	uint64_t bytes;	    /* of them */
+	uint64_t evicted;   /* given up for the budget; read again when needed */
+	uint64_t entries;   /* pieces of code that were read */
+	uint64_t bad;	    /* lines and records that are none */
+	uint64_t refused;   /* pieces of code over a limit */
+	uint64_t anew;	    /* files that were truncated or replaced, and read again */
+	uint64_t failed;    /* readings that ended with an error */
+	uint64_t named, unnamed; /* pcs */
+	uint64_t read_ns;   /* spent in reading */
+};
+
 struct symbolizer_options {
+	size_t jit_budget_bytes;    /* tables of JIT code kept in memory; 0: 96 MiB */
 	size_t symtab_budget_bytes; /* parsed symbol tables kept in memory, least recently used goes first; 0: 8 MiB */
 };
 
@@ -85,6 +111,7 @@ struct symbolizer_stats {
 	uint64_t unwind_bad_fdes;      /* left out: damaged, or over a limit */
 	uint64_t unwind_ns;	       /* spent in compiling */
 	uint64_t kernel_lines_skipped; /* of the last symbolizer_kernel_load() */
+	struct jit_stats jit;
 };
 
 /* options: NULL for defaults. */
@@ -123,6 +150,15 @@ struct symbolizer_function {
 };
 int symbolizer_code_frame(struct symbolizer *s, uint64_t image_id, int fd, uint64_t vaddr, bool is_return,
 			  struct symbolizer_function *function_out);
+
+/* Name the JIT code of a process: reads what is new in its files, then looks up.
+ * process: the caller's stable number of this process instance. source: readable regular files, borrowed for the call, read with pread; a file that
+ * was truncated or replaced is read anew. A damaged file costs what is damaged in it.
+ * reply_out: frames have one name, and file and line where a jitdump tells them; count is 0 where no code is known. Freed with
+ * symbolizer_reply_free(). more_out: there was more in the files than one call reads (16 MiB): call again for names that are missing.
+ * Returns 0 or -ENOMEM. */
+int symbolizer_jit_names(struct symbolizer *s, uint64_t process, const struct jit_source *source, const struct jit_query *queries,
+			 size_t n_queries, struct symbolizer_reply **reply_out, bool *more_out);
 
 /* Read the kernel's symbols (text of /proc/kallsyms: modules and BPF programs included), replacing earlier ones.
  * Names of functions only (types t, T, w, W).
