@@ -22,7 +22,7 @@
 static struct symbolizer *create(size_t budget_bytes)
 {
 	struct symbolizer *s = NULL;
-	struct symbolizer_options options = { budget_bytes };
+	struct symbolizer_options options = { .symtab_budget_bytes = budget_bytes };
 	assert_int_equal(symbolizer_create(budget_bytes ? &options : NULL, &s), 0);
 	return s;
 }
