@@ -176,6 +176,11 @@ static const struct section *look(struct dwarf_sections *s, enum dwarf_section w
 	return &s->sections[which];
 }
 
+const struct elf_file *dwarf_sections_elf(const struct dwarf_sections *s)
+{
+	return s->elf;
+}
+
 uint64_t dwarf_section_bytes(struct dwarf_sections *s, enum dwarf_section section)
 {
 	return look(s, section)->bytes;

@@ -45,6 +45,9 @@ struct dwarf_sections;
  * Relocatable files' relocations are not applied. Returns 0, -ENOMEM, -E2BIG, -EBADMSG or the errno of a failed read. */
 int dwarf_sections_open(const struct elf_file *elf, bool is_dwo, struct dwarf_budget *budget, struct dwarf_sections **sections_out);
 
+/* The file that they are in. */
+const struct elf_file *dwarf_sections_elf(const struct dwarf_sections *s);
+
 /* Bytes of a section (unpacked); 0 when the file has none, or one that is damaged or over the budget. Unpacks it, to know. */
 uint64_t dwarf_section_bytes(struct dwarf_sections *s, enum dwarf_section section);
 
