@@ -151,6 +151,10 @@ CFI_TESTS := $(patsubst %,$(B)/tests/cfi/%.o,compare values)
 $(B)/tests/cfi/%: $(B)/tests/cfi/%.o $(CFI_TESTS) $(B)/libhearth.a
 	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ -ldw -lelf $(HEARTH_LDLIBS) $(LDLIBS)
 
+# What DWARF says, against llvm-symbolizer and addr2line.
+$(B)/tests/names/frames: $(B)/tests/names/frames.o $(B)/libhearth.a
+	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
+
 # Files whose CFI compilers wrote, for the unit tests. Without a cross compiler arm64's are missing, and their tests say so.
 FIX       := build/tests/fixtures/cfi
 ARM64_CC  := $(shell command -v aarch64-linux-gnu-gcc)

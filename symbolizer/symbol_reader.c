@@ -82,6 +82,26 @@ static int read_code(struct symbol_set *set, const struct elf_section *sections,
 	return 0;
 }
 
+int symbol_reader_code(const struct elf_file *elf, struct code_range **code_out, size_t *n_out)
+{
+	AUTO_SYMBOL_SET struct symbol_set set = { 0 };
+	AUTO_FREE struct elf_section *sections = NULL;
+	AUTO_FREE struct elf_segment *segments = NULL;
+	size_t n_sections = 0, n_segments = 0;
+
+	int err = elf_file_segments(elf, &segments, &n_segments);
+	if (err == 0 || err == -EBADMSG)
+		err = elf_file_sections(elf, &sections, &n_sections);
+	if (err < 0 && err != -E2BIG && err != -EBADMSG)
+		return err;
+	err = read_code(&set, sections, n_sections, segments, n_segments);
+	if (err < 0)
+		return err;
+	*code_out = take_ptr(set.code);
+	*n_out = set.n_code;
+	return 0;
+}
+
 /* --- symbols --------------------------------------------------------------------------------------------------- */
 
 /* The first two bytes of a name, "" when they are not in the file. */

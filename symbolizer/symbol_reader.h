@@ -25,6 +25,9 @@ struct symbol_set {
  * Returns 0, -ENOMEM or the errno of a failed read. */
 int symbol_set_read(const struct elf_file *elf, struct symbol_set *set_out);
 
+/* Only the executable ranges. code_out: the caller frees. Returns 0, -ENOMEM or the errno of a failed read. */
+int symbol_reader_code(const struct elf_file *elf, struct code_range **code_out, size_t *n_out);
+
 /* Append one. Returns 0, -E2BIG at the limit, or -ENOMEM. */
 int symbol_set_add(struct symbol_set *set, const struct symbol *symbol);
 
