@@ -372,7 +372,7 @@ static void advance(struct machine *m, uint64_t operations)
 /* Operations that an opcode above opcode_base stands for. */
 static uint64_t special_operations(const struct line_head *head, uint8_t opcode)
 {
-	return head->line_range ? (uint8_t)(opcode - head->opcode_base) / head->line_range : 0;
+	return head->line_range ? (unsigned)(uint8_t)(opcode - head->opcode_base) / head->line_range : 0;
 }
 
 static void prepare_special(struct machine *m)

@@ -442,6 +442,8 @@ static int read_new_tables(struct line_files *files, struct byte_reader *r, stru
 		if (err == 0)
 			err = add_directory(files, entry.name);
 	}
+	if (err == 0 && !files->n_directories)
+		err = add_directory(files, (struct text){ "", 0 });
 	for (uint64_t left = err == 0 ? read_formats(r, formats, &n) : 0; left && err == 0; left--) {
 		err = read_entry(files, formats, n, r, &entry);
 		if (r->failed)
