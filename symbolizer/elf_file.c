@@ -288,6 +288,23 @@ bool elf_file_section_is(const struct elf_file *elf, const struct elf_section *s
 	       memcmp(text, name, bytes) == 0;
 }
 
+int elf_file_find_section(const struct elf_file *elf, const char *name, struct elf_section *section_out)
+{
+	AUTO_FREE struct elf_section *sections = NULL;
+	size_t n = 0;
+
+	int err = elf_file_sections(elf, &sections, &n);
+	if (err < 0)
+		return err;
+	for (size_t i = 0; i < n; i++) {
+		if (sections[i].type == SHT_NOBITS || !sections[i].bytes || !elf_file_section_is(elf, sections, n, &sections[i], name))
+			continue;
+		*section_out = sections[i];
+		return 0;
+	}
+	return -ENOENT;
+}
+
 int elf_segments_offset(const struct elf_segment *segments, size_t n, uint64_t vaddr, uint64_t *file_offset_out,
 			uint64_t *bytes_out)
 {

@@ -84,6 +84,9 @@ int elf_file_sections(const struct elf_file *elf, struct elf_section **sections_
 bool elf_file_section_is(const struct elf_file *elf, const struct elf_section *sections, size_t n_sections,
 			 const struct elf_section *section, const char *name);
 
+/* The first section of this name that has bytes in the file. Returns 0, -ENOENT, or an error of elf_file_sections(). */
+int elf_file_find_section(const struct elf_file *elf, const char *name, struct elf_section *section_out);
+
 /* File offset of a virtual address, and how many bytes of the file follow it in its PT_LOAD.
  * Returns 0 or -ENOENT. */
 int elf_segments_offset(const struct elf_segment *segments, size_t n, uint64_t vaddr, uint64_t *file_offset_out,

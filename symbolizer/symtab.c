@@ -1,4 +1,5 @@
 #include "symbolizer/symtab.h"
+#include "symbolizer/symbol_name.h"
 #include "symbolizer/symbol_reader.h"
 #include "base/scope.h"
 
@@ -74,15 +75,6 @@ int symtab_find(const struct symtab *tab, uint64_t vaddr, struct symtab_match *m
 	return 0;
 }
 
-/* "memcpy@@GLIBC_2.14" in .symtab: the version is not part of the name, and no mangling uses '@'. */
-static void cut_version(char *name)
-{
-	char *at = strchr(name, '@');
-
-	if (at && at > name && (at[1] == '@' || (at[1] >= 'A' && at[1] <= 'Z')))
-		*at = 0;
-}
-
 static int read_name(const struct symtab *tab, const struct symbol_range *range, char *name)
 {
 	const struct string_table *strings = &tab->strings[range->source == SYMBOL_FROM_SYMTAB ? 0 : 1];
@@ -104,26 +96,10 @@ static int read_name(const struct symtab *tab, const struct symbol_range *range,
 	}
 	if (!name[0])
 		return -ENOENT;
-	cut_version(name);
+	symbol_name_cut_version(name);
 	if (range->source == SYMBOL_FROM_PLT)
 		strcat(name, "@plt");
 	return 0;
-}
-
-static size_t leading_underscores(const char *name)
-{
-	return strspn(name, "_");
-}
-
-static bool is_better_alias(const char *name, const char *than)
-{
-	size_t a = leading_underscores(name), b = leading_underscores(than);
-
-	if (a != b)
-		return a < b;
-	a = strlen(name);
-	b = strlen(than);
-	return a != b ? a < b : strcmp(name, than) < 0;
 }
 
 int symtab_name(const struct symtab *tab, const struct symtab_match *match, char *name, size_t *bytes_out)
@@ -135,7 +111,7 @@ int symtab_name(const struct symtab *tab, const struct symtab_match *match, char
 		int err = read_name(tab, &tab->ranges[i], other);
 		if (err < 0 && err != -ENOENT)
 			return err;
-		if (err < 0 || (result == 0 && !is_better_alias(other, best)))
+		if (err < 0 || (result == 0 && !symbol_name_is_better(other, best)))
 			continue;
 		strcpy(best, other);
 		result = 0;
