@@ -6,7 +6,7 @@
 #include <uthash.h>
 
 #include "base/scope.h"
-#include "symbolizer/unwind_compiler.h"
+#include "symbolizer/unwind_image.h"
 
 #define ENTRIES_MAX 8192 /* files that came and went; beyond it those whose tables are not there are forgotten */
 

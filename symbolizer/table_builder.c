@@ -140,14 +140,9 @@ static int reserve(uint32_t **array, size_t *capacity, size_t n)
 	return 0;
 }
 
-static size_t rules_offset(uint32_t n_pages, uint32_t n_rows)
-{
-	return (4 * ((size_t)n_pages + 1) + UNWIND_ROW_BYTES * (size_t)n_rows + 7) & ~(size_t)7;
-}
-
 static size_t bytes_of(const struct table_builder *b)
 {
-	return rules_offset(b->now.n_pages, b->now.n_rows) + b->n_rules * sizeof(struct unwind_rule);
+	return unwind_table_rules_offset(b->now.n_pages, b->now.n_rows) + b->n_rules * sizeof(struct unwind_rule);
 }
 
 static const struct unwind_rule NO_RULE = {.cfa = CFA_NONE};
@@ -280,7 +275,7 @@ static int close_table(struct table_builder *b)
 	uint8_t *rows = table.bytes + 4 * ((size_t)p->n_pages + 1);
 	for (uint32_t i = 0; i < p->n_rows; i++)
 		memcpy(rows + UNWIND_ROW_BYTES * (size_t)i, &b->rows[i], UNWIND_ROW_BYTES);
-	memcpy(table.bytes + rules_offset(p->n_pages, p->n_rows), b->rules, b->n_rules * sizeof(b->rules[0]));
+	memcpy(table.bytes + unwind_table_rules_offset(p->n_pages, p->n_rows), b->rules, b->n_rules * sizeof(b->rules[0]));
 	b->tables[b->n_tables++] = table;
 	forget_table(b);
 	return 0;
