@@ -23,6 +23,8 @@
 #include "agent/event.h"
 #include "agent/json_writer.h"
 #include "base/scope.h"
+#include "symbolizer/confine_probe.h"
+#include "symbolizer/zygote.h"
 
 #define RESULTS_MAX	   24
 #define PID_NS_INITIAL	   0xEFFFFFFCu /* PROC_PID_INIT_INO, include/linux/proc_ns.h */
@@ -235,7 +237,29 @@ static void check_limits(struct checks *c)
 		remedy(add(c, "tracepoints", CHECK_NOTE, "not readable: %s", strerror(-err)), "-e SUBSYSTEM:NAME needs root");
 }
 
-int check_machine(struct check_result **results_out, size_t *n_results_out)
+/* Does a confined process die of what it must not do? */
+static void check_confinement(struct checks *c, struct zygote *zygote)
+{
+	int err = confine_probe(zygote, PROBE_NOTHING);
+
+	if (err < 0) {
+		remedy(add(c, "confinement", CHECK_LACK, "what reads binaries cannot be confined: %s", strerror(-err)),
+		       "hearth needs seccomp filters in the kernel (CONFIG_SECCOMP_FILTER) and in what starts it");
+		return;
+	}
+	for (int probe = PROBE_NOTHING + 1; probe < PROBES; probe++) {
+		err = confine_probe(zygote, (enum confine_probe)probe);
+		if (err == 0)
+			continue;
+		remedy(add(c, "confinement", confine_is_partial() ? CHECK_NOTE : CHECK_LACK, "a confined process %s and lives",
+			   confine_probe_name((enum confine_probe)probe)),
+		       confine_is_partial() ? "this is a build with sanitizers" : "please report this");
+		return;
+	}
+	add(c, "confinement", CHECK_OK, "what reads binaries dies when it opens, connects, executes, forks, traces or makes code");
+}
+
+int check_machine(struct zygote *zygote, struct check_result **results_out, size_t *n_results_out)
 {
 	struct checks c = {.results = calloc(RESULTS_MAX, sizeof(*c.results))};
 
@@ -247,6 +271,7 @@ int check_machine(struct check_result **results_out, size_t *n_results_out)
 	check_bpf(&c);
 	check_names(&c);
 	check_limits(&c);
+	check_confinement(&c, zygote);
 	*results_out = c.results;
 	*n_results_out = c.n;
 	return 0;
@@ -300,7 +325,7 @@ static void print_json(const struct check_result *results, size_t n, bool works)
 	putchar('\n');
 }
 
-int cmd_check(int argc, char **argv)
+int cmd_check(int argc, char **argv, struct zygote *zygote)
 {
 	static const struct option OPTIONS[] = {{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
 	AUTO_FREE struct check_result *results = NULL;
@@ -319,7 +344,7 @@ int cmd_check(int argc, char **argv)
 	}
 	if (optind < argc)
 		return usage_error("check", "what is '%s'?", argv[optind]);
-	if (check_machine(&results, &n) < 0) {
+	if (check_machine(zygote, &results, &n) < 0) {
 		fprintf(stderr, "hearth: out of memory\n");
 		return STATUS_FAILED;
 	}

@@ -18,10 +18,11 @@ struct check_result {
 	char remedy[240];   /* what to do; "" when there is nothing to do */
 };
 
-/* Probe everything. results_out: owned by the caller, free(). Returns 0 or -ENOMEM. */
-int check_machine(struct check_result **results_out, size_t *n_results_out);
+/* Probe everything. zygote: borrowed. results_out: owned by the caller, free(). Returns 0 or -ENOMEM. */
+struct zygote;
+int check_machine(struct zygote *zygote, struct check_result **results_out, size_t *n_results_out);
 
 /* The command. Exit status: 0 when hearth can sample here, 1 when something needed lacks, 2 usage. */
-int cmd_check(int argc, char **argv);
+int cmd_check(int argc, char **argv, struct zygote *zygote);
 
 #endif

@@ -88,6 +88,7 @@ struct agent_options {
 
 struct agent {
 	struct agent_options options;
+	struct zygote *zygote;
 	struct session *session;
 	struct output_dir *dir;
 	struct governor governor;
@@ -227,6 +228,7 @@ static int start(struct agent *a)
 			    .unwind_budget_bytes = o->unwind_budget_bytes,
 			    .cgroup_fd = -1},
 		.kernel_addresses = o->kernel_addresses,
+		.zygote = a->zygote,
 	};
 	struct why why;
 
@@ -370,9 +372,9 @@ static int run(struct agent *a)
 	return err < 0 ? err : last_err;
 }
 
-int cmd_agent(int argc, char **argv)
+int cmd_agent(int argc, char **argv, struct zygote *zygote)
 {
-	struct agent a = {.signal_fd = -1};
+	struct agent a = {.signal_fd = -1, .zygote = zygote};
 	char text[1024];
 
 	int status = parse(argc, argv, &a.options);

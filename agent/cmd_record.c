@@ -25,6 +25,7 @@
 
 struct recording {
 	struct record_options options;
+	struct zygote *zygote;
 	struct session *session;
 	struct command command;
 	int signal_fd;
@@ -138,6 +139,7 @@ static int open_session(struct recording *r)
 			    .unwind_budget_bytes = o->unwind_budget_bytes,
 			    .cgroup_fd = r->cgroup_fd},
 		.kernel_addresses = o->kernel_addresses,
+		.zygote = r->zygote,
 	};
 	struct why why;
 
@@ -381,9 +383,9 @@ static int record(struct recording *r)
 	return err < 0 ? err : finish_err;
 }
 
-int cmd_record(int argc, char **argv)
+int cmd_record(int argc, char **argv, struct zygote *zygote)
 {
-	struct recording r = {.signal_fd = -1, .cgroup_fd = -1};
+	struct recording r = {.signal_fd = -1, .cgroup_fd = -1, .zygote = zygote};
 
 	int status = record_options_parse(argc, argv, &r.options);
 	if (status)

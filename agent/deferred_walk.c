@@ -8,7 +8,7 @@
 #include "agent/code_walk.h"
 #include "agent/unwind_spaces.h"
 #include "base/clock.h"
-#include "symbolizer/libunwind_walk.h"
+#include "symbolizer/symbolizer.h"
 
 #define PRIVATE_CHUNK UNWIND_CHUNKS_MAX /* chunk numbers from here on are the walker's own */
 
@@ -22,9 +22,6 @@ struct unwind_view {
 	struct process *process;
 	const struct deferred_record *record;
 	const uint8_t *stack;
-	uint64_t registers[LIBUNWIND_REGISTERS];
-	bool by_libunwind;	 /* libunwind walks along */
-	uint32_t libunwind_depth; /* frames that it has come to */
 	uint16_t inferred;	  /* as in struct deferred_stack */
 	uint16_t scanned;	  /* the same, found by a search of the stack */
 	uint8_t scanned_end;	  /* what ended the walk before it */
@@ -40,7 +37,6 @@ struct deferred_walker {
 	const uint32_t *epoch;
 	struct unwind_vector vector;
 	struct unwind_walk walk;
-	struct libunwind_walk *libunwind; /* NULL: not on this machine */
 	uint32_t libunwind_epoch;
 	uint64_t libunwind_ns; /* in that epoch */
 	struct deferred_walk_stats stats;
@@ -127,11 +123,6 @@ int deferred_walker_create(struct symbolizer *symbolizer, struct image_table *im
 	w->slots = slots;
 	w->n_slots = n_slots;
 	w->epoch = epoch;
-	int err = libunwind_walk_create(&w->libunwind);
-	if (err < 0 && err != -EOPNOTSUPP) {
-		free(w);
-		return err;
-	}
 	*walker_out = w;
 	return 0;
 }
@@ -171,9 +162,9 @@ static bool load_table(struct deferred_walker *w, struct process *process)
 	return entry && entry->resident && w->slots[w->walk.mapping.table].serial == w->walk.mapping.serial;
 }
 
-static int find_image(void *context, uint64_t pc, int *fd_out, uint64_t *bias_out)
+/* The image that a pc lies in. */
+static int find_image(const struct unwind_view *view, uint64_t pc, int *fd_out, uint64_t *bias_out)
 {
-	const struct unwind_view *view = context;
 	const struct mapping *mapping = mapset_find(view->process->mappings, pc);
 	const struct image *image =
 		mapping && mapping->image != MAPPING_NO_IMAGE ? image_table_get(view->walker->images, mapping->image) : NULL;
@@ -186,37 +177,21 @@ static int find_image(void *context, uint64_t pc, int *fd_out, uint64_t *bias_ou
 	return 0;
 }
 
-/* Let libunwind come to the frame at hand. It must see the same frames: where it does not, one of both is wrong. */
-static bool follow_by_libunwind(struct deferred_walker *w, struct unwind_view *view, const struct deferred_stack *out)
+/* The image of a frame, where it is not there yet. Whether libunwind looks for an interrupted pc or for the call before a return address,
+ * it lies in the same mapping. */
+static void add_walk_image(const struct unwind_view *view, struct symbolizer_walk *walk, uint64_t pc)
 {
-	struct libunwind_frame frame;
+	struct symbolizer_walk_image image;
 
-	if (!w->libunwind)
-		return false;
-	if (!view->by_libunwind) {
-		struct libunwind_input input = {
-			.registers = view->registers,
-			.pc = view->record->pc,
-			.stack = view->stack,
-			.stack_address = view->record->stack,
-			.stack_bytes = view->record->n_bytes,
-			.find_image = find_image,
-			.context = view,
-		};
-		memcpy(view->registers, view->record->registers, sizeof(view->registers));
-		if (libunwind_walk_begin(w->libunwind, &input) < 0)
-			return false;
-		view->by_libunwind = true;
-		view->libunwind_depth = 1;
-	}
-	for (; view->libunwind_depth < out->n; view->libunwind_depth++) {
-		if (libunwind_walk_step(w->libunwind, &frame) <= 0)
-			return false;
-		uint64_t found = out->frames[view->libunwind_depth];
-		if (frame.pc != found && frame.pc + 1 != found)
-			return false;
-	}
-	return true;
+	for (size_t i = 0; i < walk->n_images; i++)
+		if (pc >= walk->images[i].start && pc < walk->images[i].end)
+			return;
+	const struct mapping *mapping = mapset_find(view->process->mappings, pc);
+	if (walk->n_images == SYMBOLIZER_WALK_IMAGES || find_image(view, pc, &image.fd, &image.bias) < 0)
+		return;
+	image.start = mapping->start;
+	image.end = mapping->end;
+	walk->images[walk->n_images++] = image;
 }
 
 /* One step that the tables cannot do: they do not express the rule, it needs a register that they do not follow, or there was no
@@ -224,23 +199,30 @@ static bool follow_by_libunwind(struct deferred_walker *w, struct unwind_view *v
 static bool step_by_libunwind(struct deferred_walker *w, struct unwind_view *view, const struct deferred_stack *out)
 {
 	struct unwind_walk *walk = &w->walk;
-	struct libunwind_frame frame;
+	struct symbolizer_walk request = {
+		.stack_address = view->record->stack,
+		.stack = view->stack,
+		.stack_bytes = view->record->n_bytes,
+		.n_frames = out->n,
+		.frames = out->frames,
+	};
+	struct symbolizer_caller caller;
 
-	if (!follow_by_libunwind(w, view, out))
-		return false;
-	int more = libunwind_walk_step(w->libunwind, &frame);
+	memcpy(request.registers, view->record->registers, sizeof(request.registers));
+	for (uint32_t i = out->n; i-- > 0;) /* the last one is the one that counts */
+		add_walk_image(view, &request, i ? out->frames[i] - 1 : out->frames[i]);
+	int more = symbolizer_walk_step(w->symbolizer, &request, &caller);
 	if (more == 0)
 		walk->end = END_COMPLETE;
 	if (more == -EFAULT)
 		walk->end = END_UNREADABLE;
-	if (more <= 0 || frame.pc < UNWIND_PAGE_BYTES || frame.pc >= UNWIND_USER_TOP)
+	if (more <= 0 || caller.pc < UNWIND_PAGE_BYTES || caller.pc >= UNWIND_USER_TOP)
 		return false;
-	view->libunwind_depth++;
-	memcpy(walk->registers, frame.registers, sizeof(frame.registers));
-	walk->pc = frame.pc;
-	walk->sp = frame.registers[UNWIND_SP];
-	walk->fp = frame.registers[UNWIND_FP];
-	walk->exact = frame.exact;
+	memcpy(walk->registers, caller.registers, sizeof(caller.registers));
+	walk->pc = caller.pc;
+	walk->sp = caller.registers[UNWIND_SP];
+	walk->fp = caller.registers[UNWIND_FP];
+	walk->exact = caller.exact;
 	walk->has_registers = true;
 	walk->by_frame_pointer = false;
 	return true;
@@ -406,6 +388,5 @@ void deferred_walker_destroy(struct deferred_walker *w)
 	if (!w)
 		return;
 	unwind_vector_deinit(&w->vector);
-	libunwind_walk_destroy(w->libunwind);
 	free(w);
 }

@@ -194,7 +194,7 @@ static int resolve_image(struct frame_names *n, struct image *image, struct symb
 		vaddrs[i] = n->frames->frames[order[i]].address;
 	bool has_vaddrs = n->frames->frames[order[0]].kind == FRAME_IMAGE;
 	/* A file that cannot be read costs its names, not its samples. */
-	if (has_vaddrs && symbolizer_names(symbolizer, image->id, image->fd, vaddrs, count, &reply) < 0)
+	if (has_vaddrs && symbolizer_names(symbolizer, image->id, image->fd, -1, vaddrs, count, &reply) < 0)
 		reply = NULL;
 	int err = 0;
 	for (size_t i = 0; err == 0 && i < count; i++) {

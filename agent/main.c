@@ -1,6 +1,7 @@
 /* hearth: an always-on, whole-system CPU profiler. */
 #include <bpf/libbpf.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,15 +10,17 @@
 #include "agent/check.h"
 #include "agent/cmd_agent.h"
 #include "agent/cmd_record.h"
+#include "symbolizer/zygote.h"
 
 static const struct {
 	const char *name;
-	int (*run)(int argc, char **argv);
+	int (*run)(int argc, char **argv, struct zygote *zygote);
+	bool reads_binaries;
 	const char *does;
 } COMMANDS[] = {
-	{"record", cmd_record, "sample now: the whole machine, some processes, or a command"},
-	{"agent", cmd_agent, "profile the whole machine all the time"},
-	{"check", cmd_check, "what this machine allows, and the remedy for each lack"},
+	{"record", cmd_record, true, "sample now: the whole machine, some processes, or a command"},
+	{"agent", cmd_agent, true, "profile the whole machine all the time"},
+	{"check", cmd_check, true, "what this machine allows, and the remedy for each lack"},
 };
 #define N_COMMANDS (sizeof(COMMANDS) / sizeof(COMMANDS[0]))
 
@@ -40,6 +43,21 @@ __attribute__((format(printf, 2, 0))) static int print_libbpf(enum libbpf_print_
 	return vfprintf(stderr, format, arguments);
 }
 
+/* What reads binaries is forked from a process that is forked now: nothing is loaded yet. */
+static int run(size_t command, int argc, char **argv)
+{
+	struct zygote *zygote = NULL;
+
+	int err = COMMANDS[command].reads_binaries ? zygote_start(&zygote) : 0;
+	if (err < 0) {
+		fprintf(stderr, "hearth: starting the process that reads binaries: %s\n", strerror(-err));
+		return STATUS_FAILED;
+	}
+	int status = COMMANDS[command].run(argc, argv, zygote);
+	zygote_stop(zygote);
+	return status;
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
@@ -53,7 +71,7 @@ int main(int argc, char **argv)
 	}
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		if (strcmp(name, COMMANDS[i].name) == 0)
-			return COMMANDS[i].run(argc - 1, argv + 1);
+			return run(i, argc - 1, argv + 1);
 	if (!*name) {
 		help(stderr);
 		return STATUS_USAGE;

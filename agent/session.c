@@ -100,7 +100,7 @@ static int open_parts(struct session *s, struct why *why)
 
 	int err = open_timers(s);
 	if (err == 0)
-		err = symbolizer_create(NULL, &s->symbolizer);
+		err = symbolizer_create(s->options.zygote, NULL, &s->symbolizer);
 	if (err == 0)
 		err = image_table_create(s->symbolizer, IMAGES_MAX, file_budget(), &s->images);
 	if (err == 0)

@@ -10,7 +10,10 @@
 
 struct session;
 
+struct zygote;
+
 struct session_options {
+	struct zygote *zygote; /* borrowed; forks what reads binaries */
 	struct sampler_options sampler;
 	bool kernel_addresses;
 };

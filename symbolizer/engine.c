@@ -1,7 +1,8 @@
-#include "symbolizer/symbolizer.h"
+#include "symbolizer/engine.h"
 #include "symbolizer/image_info.h"
 #include "symbolizer/jit_names.h"
 #include "symbolizer/kallsyms.h"
+#include "symbolizer/libunwind_walk.h"
 #include "symbolizer/reply_builder.h"
 #include "symbolizer/symtab.h"
 #include "symbolizer/symtab_cache.h"
@@ -17,12 +18,13 @@
 #define SYMTAB_BUDGET_BYTES (8U << 20)
 #define JIT_BUDGET_BYTES    (96U << 20)
 
-struct symbolizer {
+struct engine {
 	struct symtab_cache *symtabs;
 	struct kallsyms *kernel; /* NULL: none loaded */
 	struct jit_names *jit;	 /* NULL: no process with JIT code was asked for yet */
 	size_t jit_budget_bytes;
-	struct symbolizer_stats stats;
+	struct libunwind_walk *walk; /* NULL: none was begun */
+	struct engine_stats stats;
 };
 
 /* An address asked for, and its place in the request. */
@@ -31,11 +33,11 @@ struct asked {
 	size_t index;
 };
 
-int symbolizer_create(const struct symbolizer_options *options, struct symbolizer **symbolizer_out)
+int engine_create(const struct engine_options *options, struct engine **engine_out)
 {
 	size_t budget_bytes = options && options->symtab_budget_bytes ? options->symtab_budget_bytes
 								      : SYMTAB_BUDGET_BYTES;
-	AUTO_FREE struct symbolizer *s = calloc(1, sizeof(*s));
+	AUTO_FREE struct engine *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return -ENOMEM;
@@ -43,11 +45,11 @@ int symbolizer_create(const struct symbolizer_options *options, struct symbolize
 	if (err < 0)
 		return err;
 	s->jit_budget_bytes = options && options->jit_budget_bytes ? options->jit_budget_bytes : JIT_BUDGET_BYTES;
-	*symbolizer_out = take_ptr(s);
+	*engine_out = take_ptr(s);
 	return 0;
 }
 
-int symbolizer_image(struct symbolizer *s, int fd, struct image_info *info_out)
+int engine_image(struct engine *s, int fd, struct image_info *info_out)
 {
 	struct elf_file elf;
 
@@ -60,7 +62,7 @@ int symbolizer_image(struct symbolizer *s, int fd, struct image_info *info_out)
 	return err;
 }
 
-bool symbolizer_is_debug_file(struct symbolizer *s, int fd, const uint8_t *build_id, uint8_t n_bytes)
+bool engine_is_debug_file(struct engine *s, int fd, const uint8_t *build_id, uint8_t n_bytes)
 {
 	struct image_info info;
 	struct elf_file elf;
@@ -111,7 +113,7 @@ struct current {
 typedef int name_fn(const void *table, uint64_t address, struct reply_builder *builder, bool *refused_out,
 		    struct current *current_out);
 
-static int name_one(struct symbolizer *s, const struct asked *asked, const void *table, name_fn *name,
+static int name_one(struct engine *s, const struct asked *asked, const void *table, name_fn *name,
 		    struct reply_builder *builder, struct current *current)
 {
 	bool refused = false;
@@ -139,7 +141,7 @@ static void scope_builder(struct reply_builder **builder)
 	reply_builder_destroy(*builder);
 }
 
-static int name_batch(struct symbolizer *s, const void *table, name_fn *name, const uint64_t *addresses, size_t n,
+static int name_batch(struct engine *s, const void *table, name_fn *name, const uint64_t *addresses, size_t n,
 		      struct symbolizer_reply **reply_out)
 {
 	__attribute__((cleanup(scope_builder))) struct reply_builder *builder = NULL;
@@ -183,7 +185,7 @@ static int name_by_symtab(const void *table, uint64_t vaddr, struct reply_builde
 }
 
 /* own_out: a table that the caller must free, because it does not fit in the cache. */
-static int find_symtab(struct symbolizer *s, uint64_t image_id, int fd, struct symtab **tab_out,
+static int find_symtab(struct engine *s, uint64_t image_id, int fd, struct symtab **tab_out,
 		       struct symtab **own_out)
 {
 	struct symtab *tab = symtab_cache_get(s->symtabs, image_id);
@@ -203,8 +205,8 @@ static int find_symtab(struct symbolizer *s, uint64_t image_id, int fd, struct s
 	return 0;
 }
 
-int symbolizer_names(struct symbolizer *s, uint64_t image_id, int fd, const uint64_t *vaddrs, size_t n_vaddrs,
-		     struct symbolizer_reply **reply_out)
+static int names_by_symtab(struct engine *s, uint64_t image_id, int fd, const uint64_t *vaddrs, size_t n_vaddrs,
+			   struct symbolizer_reply **reply_out)
 {
 	struct symtab *tab = NULL, *own = NULL;
 
@@ -216,7 +218,14 @@ int symbolizer_names(struct symbolizer *s, uint64_t image_id, int fd, const uint
 	return err;
 }
 
-int symbolizer_unwind(struct symbolizer *s, int fd, int debug_fd, struct unwind_image **image_out)
+int engine_names(struct engine *s, uint64_t image_id, int fd, int table_fd, const uint64_t *vaddrs, size_t n_vaddrs,
+		 struct symbolizer_reply **reply_out)
+{
+	(void)table_fd;
+	return names_by_symtab(s, image_id, fd, vaddrs, n_vaddrs, reply_out);
+}
+
+int engine_unwind(struct engine *s, int fd, int debug_fd, struct unwind_image **image_out)
 {
 	uint64_t begin_ns = clock_ns(CLOCK_MONOTONIC);
 	struct elf_file elf, debug;
@@ -257,14 +266,14 @@ static int read_function(int fd, uint64_t start, uint64_t end, uint8_t *code)
 	return err < 0 ? err : elf_file_read(&elf, offset, code, end - start);
 }
 
-int symbolizer_code_frame(struct symbolizer *s, uint64_t image_id, int fd, uint64_t vaddr, bool is_return,
+int engine_code_frame(struct engine *s, uint64_t image_id, int fd, uint64_t vaddr, bool is_return,
 			  struct symbolizer_function *function_out)
 {
 	struct symbolizer_function function = {0};
 	struct symbolizer_reply *reply;
 	uint64_t covered = vaddr - is_return;
 
-	int err = symbolizer_names(s, image_id, fd, &covered, 1, &reply);
+	int err = names_by_symtab(s, image_id, fd, &covered, 1, &reply);
 	if (err < 0)
 		return err;
 	struct symbolizer_answer answer = reply->answers[0];
@@ -282,12 +291,70 @@ int symbolizer_code_frame(struct symbolizer *s, uint64_t image_id, int fd, uint6
 	return 0;
 }
 
-int symbolizer_jit_names(struct symbolizer *s, uint64_t process, const struct jit_source *source, const struct jit_query *queries,
+int engine_jit_names(struct engine *s, uint64_t process, const struct jit_source *source, const struct jit_query *queries,
 			 size_t n_queries, struct symbolizer_reply **reply_out, bool *more_out)
 {
 	int err = s->jit ? 0 : jit_names_create(s->jit_budget_bytes, &s->jit);
 
 	return err < 0 ? err : jit_names_find(s->jit, process, source, queries, n_queries, reply_out, more_out);
+}
+
+/* --- libunwind ------------------------------------------------------------------------------------------------- */
+
+static int find_walk_image(void *context, uint64_t pc, int *fd_out, uint64_t *bias_out)
+{
+	const struct symbolizer_walk *walk = context;
+
+	for (size_t i = 0; i < walk->n_images; i++) {
+		const struct symbolizer_walk_image *image = &walk->images[i];
+		if (pc < image->start || pc >= image->end)
+			continue;
+		*fd_out = image->fd;
+		*bias_out = image->bias;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+static int begin_walk(struct engine *s, const struct symbolizer_walk *walk)
+{
+	struct libunwind_input input = {
+		.registers = walk->registers,
+		.pc = walk->frames[0],
+		.stack = walk->stack,
+		.stack_address = walk->stack_address,
+		.stack_bytes = walk->stack_bytes,
+		.find_image = find_walk_image,
+		.context = (void *)(uintptr_t)walk,
+	};
+
+	int err = s->walk ? 0 : libunwind_walk_create(&s->walk);
+	return err < 0 ? err : libunwind_walk_begin(s->walk, &input);
+}
+
+int engine_walk_step(struct engine *s, const struct symbolizer_walk *walk, struct symbolizer_caller *caller_out)
+{
+	struct libunwind_frame frame;
+
+	_Static_assert(SYMBOLIZER_REGISTERS == LIBUNWIND_REGISTERS, "the same registers");
+	int err = begin_walk(s, walk);
+	if (err < 0)
+		return err;
+	/* It must see the same frames: where it does not, one of both is wrong. */
+	for (uint32_t depth = 1; depth < walk->n_frames; depth++) {
+		int more = libunwind_walk_step(s->walk, &frame);
+		if (more < 0)
+			return more;
+		if (!more || (frame.pc != walk->frames[depth] && frame.pc + 1 != walk->frames[depth]))
+			return -ESTALE;
+	}
+	int more = libunwind_walk_step(s->walk, &frame);
+	if (more <= 0)
+		return more;
+	memcpy(caller_out->registers, frame.registers, sizeof(frame.registers));
+	caller_out->pc = frame.pc;
+	caller_out->exact = frame.exact;
+	return 1;
 }
 
 /* --- the kernel ------------------------------------------------------------------------------------------------ */
@@ -311,7 +378,7 @@ static int name_by_kallsyms(const void *table, uint64_t address, struct reply_bu
 	return 0;
 }
 
-int symbolizer_kernel_load(struct symbolizer *s, int fd)
+int engine_kernel_load(struct engine *s, int fd)
 {
 	struct kallsyms *kernel = NULL;
 
@@ -324,7 +391,7 @@ int symbolizer_kernel_load(struct symbolizer *s, int fd)
 	return (int)kallsyms_count(kernel);
 }
 
-int symbolizer_kernel_names(struct symbolizer *s, const uint64_t *addrs, size_t n_addrs,
+int engine_kernel_names(struct engine *s, const uint64_t *addrs, size_t n_addrs,
 			    struct symbolizer_reply **reply_out)
 {
 	if (!s->kernel || !kallsyms_count(s->kernel))
@@ -332,12 +399,12 @@ int symbolizer_kernel_names(struct symbolizer *s, const uint64_t *addrs, size_t 
 	return name_batch(s, s->kernel, name_by_kallsyms, addrs, n_addrs, reply_out);
 }
 
-uint64_t symbolizer_kernel_base(const struct symbolizer *s)
+uint64_t engine_kernel_base(const struct engine *s)
 {
 	return s->kernel ? kallsyms_base(s->kernel) : 0;
 }
 
-void symbolizer_stats(const struct symbolizer *s, struct symbolizer_stats *stats_out)
+void engine_stats(const struct engine *s, struct engine_stats *stats_out)
 {
 	*stats_out = s->stats;
 	stats_out->symtabs_evicted = symtab_cache_evicted(s->symtabs);
@@ -346,12 +413,13 @@ void symbolizer_stats(const struct symbolizer *s, struct symbolizer_stats *stats
 		jit_names_stats(s->jit, &stats_out->jit);
 }
 
-void symbolizer_destroy(struct symbolizer *s)
+void engine_destroy(struct engine *s)
 {
 	if (!s)
 		return;
 	symtab_cache_destroy(s->symtabs);
 	jit_names_destroy(s->jit);
 	kallsyms_free(s->kernel);
+	libunwind_walk_destroy(s->walk);
 	free(s);
 }

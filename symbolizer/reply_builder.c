@@ -147,6 +147,7 @@ int reply_builder_finish(struct reply_builder *builder, struct symbolizer_reply 
 		.frames = frames,
 		.n_frames = builder->n_frames,
 		.strings = take_ptr(builder->strings),
+		.n_string_bytes = builder->strings_bytes,
 	};
 	*reply_out = reply;
 	return 0;
@@ -160,14 +161,4 @@ void reply_builder_destroy(struct reply_builder *builder)
 	free(builder->frames);
 	free(builder->strings);
 	free(builder);
-}
-
-void symbolizer_reply_free(struct symbolizer_reply *reply)
-{
-	if (!reply)
-		return;
-	free(reply->answers);
-	free(reply->frames);
-	free(reply->strings);
-	free(reply);
 }

@@ -1,8 +1,10 @@
 /* Names for addresses: the only door to code that reads binaries.
  *
- * The agent hands over open file descriptors and batches of addresses; it gets frames. Nothing in this
- * interface is a pointer into the reader's state or needs shared memory, so that the reader can move into
- * a confined process (DESIGN.md, promise 3): a change of transport only.
+ * The agent hands over open file descriptors and batches of addresses; it gets frames. All of it is read in a confined process
+ * (symbolizer/worker.h), which is forked when it is first needed and forked again when it died or was too slow: that costs the
+ * request, which returns -ECHILD or -ETIME. An image that cost it three times is set aside: -EKEYREJECTED at once, and one more try
+ * every 20 minutes (SAFETY 12). When processes die one after the other, there is a pause before the next: -ECHILD at once.
+ * What the process answers is checked as a stranger's: an answer that cannot be is -EBADMSG, and the end of that process.
  *
  * Words: vaddr is an ELF virtual address (load bias removed). Not thread-safe. */
 #ifndef HEARTH_SYMBOLIZER_SYMBOLIZER_H
@@ -59,11 +61,13 @@ struct symbolizer_answer {
 };
 
 struct symbolizer_reply {
+	bool table_damaged;		   /* the name table is: throw it away; the names are the symbol table's */
 	struct symbolizer_answer *answers; /* one for each address asked, in their order */
 	size_t n_answers;
 	struct symbolizer_frame *frames;
 	size_t n_frames;
 	char *strings; /* storage behind the frames */
+	size_t n_string_bytes;
 };
 
 /* Where the names of a process's JIT code come from. Each may be -1: what was read of it before still answers. */
@@ -92,8 +96,7 @@ struct jit_stats {
 };
 
 struct symbolizer_options {
-	size_t jit_budget_bytes;    /* tables of JIT code kept in memory; 0: 96 MiB */
-	size_t symtab_budget_bytes; /* parsed symbol tables kept in memory, least recently used goes first; 0: 8 MiB */
+	uint64_t deadline_ns;	    /* of a request, waits for a CPU aside; 0: 1 s */
 };
 
 struct symbolizer_stats {
@@ -112,10 +115,22 @@ struct symbolizer_stats {
 	uint64_t unwind_ns;	       /* spent in compiling */
 	uint64_t kernel_lines_skipped; /* of the last symbolizer_kernel_load() */
 	struct jit_stats jit;
+	uint64_t name_tables;	       /* now open */
+	uint64_t tables_damaged;       /* name tables that were, or were of another version */
+	/* Of the confined process. */
+	uint64_t worker_restarts;  /* died, or were ended */
+	uint64_t worker_timeouts;  /* of those: over the deadline */
+	uint64_t replies_rejected; /* of those: what they said cannot be */
+	uint64_t worker_pauses;	   /* requests refused because processes died one after the other */
+	uint64_t images_set_aside; /* requests' files, each time */
+	uint64_t requests_refused; /* for files that are set aside */
+	uint64_t descriptors_extra; /* sent along unasked; closed */
 };
 
-/* options: NULL for defaults. */
-int symbolizer_create(const struct symbolizer_options *options, struct symbolizer **symbolizer_out);
+struct zygote;
+
+/* zygote: borrowed; forks the process (symbolizer/zygote.h). options: NULL for defaults. */
+int symbolizer_create(struct zygote *zygote, const struct symbolizer_options *options, struct symbolizer **symbolizer_out);
 
 /* Read the headers of an image.
  * fd: readable regular file or memfd, borrowed for the call; read with pread, never mmapped (SAFETY 7).
@@ -127,14 +142,17 @@ int symbolizer_image(struct symbolizer *s, int fd, struct image_info *info_out);
 bool symbolizer_is_debug_file(struct symbolizer *s, int fd, const uint8_t *build_id, uint8_t n_bytes);
 
 /* Name a batch of addresses of one image.
- * image_id: the caller's stable number of this image, the key of the symbol table cache.
+ * image_id: the caller's stable number of this image, the key of the caches.
  * fd: as above; may be -1 when the caller knows that the table is cached; -ENOENT is returned when it is not.
+ * table_fd: the image's name table (symbolizer/name_table.h), borrowed: a sealed memfd or a file that only we can write; -1: none. It names
+ * first, with inlined frames, files and lines; what it does not cover, the symbol table names. It is kept open by image_id: one that is sent
+ * again costs little, and another one under the same image_id replaces it. A damaged one is told by table_damaged.
  * vaddrs: any order, duplicates allowed. reply_out: freed with symbolizer_reply_free().
  * A damaged symbol table costs the entries that are damaged, not the file: the others still answer. */
-int symbolizer_names(struct symbolizer *s, uint64_t image_id, int fd, const uint64_t *vaddrs, size_t n_vaddrs,
+int symbolizer_names(struct symbolizer *s, uint64_t image_id, int fd, int table_fd, const uint64_t *vaddrs, size_t n_vaddrs,
 		     struct symbolizer_reply **reply_out);
 
-/* Compile an image's CFI into unwind tables (symbolizer/unwind_compiler.h tells the format).
+/* Compile an image's CFI into unwind tables (symbolizer/unwind_image.h).
  * fd: as above. debug_fd: its separate debug file, -1: none. image_out: freed with unwind_image_free(); n_tables is 0 for a file without CFI.
  * Returns 0, -EOPNOTSUPP (a machine that is not walked), -ENOEXEC, -EBADMSG, -E2BIG, -ENOMEM, or the errno of a failed read. */
 struct unwind_image;
@@ -159,8 +177,36 @@ int symbolizer_code_frame(struct symbolizer *s, uint64_t image_id, int fd, uint6
  * Returns 0 or -ENOMEM. */
 int symbolizer_jit_names(struct symbolizer *s, uint64_t process, const struct jit_source *source, const struct jit_query *queries,
 			 size_t n_queries, struct symbolizer_reply **reply_out, bool *more_out);
+/* One step of a walk by libunwind, for rules that unwind tables do not express (symbolizer/libunwind_walk.h). All borrowed for the call. */
+#define SYMBOLIZER_REGISTERS   16 /* general registers, by their DWARF numbers */
+#define SYMBOLIZER_WALK_IMAGES 64
+struct symbolizer_walk_image {
+	uint64_t start, end; /* pcs */
+	uint64_t bias;	     /* vaddr = pc - bias */
+	int fd;
+};
+struct symbolizer_walk {
+	uint64_t registers[SYMBOLIZER_REGISTERS]; /* of the innermost frame */
+	uint64_t stack_address;			  /* of stack[0] */
+	const uint8_t *stack;
+	uint32_t stack_bytes;	/* DEFERRED_STACK_MAX at most */
+	uint32_t n_frames;	/* USER_FRAMES_MAX at most; 0 is not legal */
+	const uint64_t *frames; /* found so far: the pc, then return addresses, or one more than where a frame was interrupted */
+	size_t n_images;
+	struct symbolizer_walk_image images[SYMBOLIZER_WALK_IMAGES]; /* that the frames lie in */
+};
+struct symbolizer_caller {
+	uint64_t registers[SYMBOLIZER_REGISTERS]; /* those that the callees did not save are as they were further in */
+	uint64_t pc;
+	bool exact; /* interrupted there: not a return address */
+};
+
+/* The caller of the last frame, if libunwind comes to the same frames. Returns 1, 0 (there is none), -ESTALE (it comes to others), or as
+ * libunwind_walk_step(): -ENOENT (no CFI), -EFAULT (a word that was not copied), -EOPNOTSUPP, -EBADMSG, -ETIME (over a budget). */
+int symbolizer_walk_step(struct symbolizer *s, const struct symbolizer_walk *walk, struct symbolizer_caller *caller_out);
 
 /* Read the kernel's symbols (text of /proc/kallsyms: modules and BPF programs included), replacing earlier ones.
+ * fd: borrowed; a duplicate is kept, for the next process if this one dies.
  * Names of functions only (types t, T, w, W).
  * Returns the number of symbols kept, -EPERM when every address is 0 (kptr_restrict or no CAP_SYSLOG), or an errno. */
 int symbolizer_kernel_load(struct symbolizer *s, int fd);

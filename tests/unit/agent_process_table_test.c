@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "tests/unit/cmocka_prelude.h"
+#include "tests/unit/zygote_fixture.h"
 
 /* A pid that no process of this machine has: above the kernel's highest. */
 #define PID 5000000
@@ -19,7 +20,7 @@ static int set_up(void **state)
 {
 	static struct fixture f;
 
-	if (symbolizer_create(NULL, &f.symbolizer) < 0 || image_table_create(f.symbolizer, 64, 16, &f.images) < 0 ||
+	if (test_symbolizer_create(&f.symbolizer) < 0 || image_table_create(f.symbolizer, 64, 16, &f.images) < 0 ||
 	    process_table_create(f.images, 1 << 20, &f.table) < 0)
 		return -1;
 	*state = &f;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "tests/unit/cmocka_prelude.h"
+#include "tests/unit/zygote_fixture.h"
 
 #define IMAGES 8
 #define TEXT   0x100000
@@ -37,7 +38,7 @@ static void begin(uint64_t budget)
 	memset(slots, 0, sizeof(slots));
 	epoch = 10;
 	settled = 0;
-	assert_int_equal(symbolizer_create(NULL, &symbolizer), 0);
+	assert_int_equal(test_symbolizer_create(&symbolizer), 0);
 	assert_int_equal(unwind_memory_create(budget, &source, &memory), 0);
 	assert_int_equal(unwind_images_create(symbolizer, memory, slots, 64, &epoch, settle, NULL, &tables), 0);
 }

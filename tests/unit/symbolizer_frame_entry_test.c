@@ -4,7 +4,7 @@
 #include "symbolizer/frame_screen.h"
 #include "symbolizer/libunwind_walk.h"
 #include "symbolizer/section_reader.h"
-#include "symbolizer/symbolizer.h"
+#include "symbolizer/engine.h"
 #include "symbolizer/unwind_compiler.h"
 #include "tests/unit/elf_writer.h"
 
@@ -179,7 +179,7 @@ static void tables_of_a_debug_file(void **state)
 {
 	static const uint8_t ID[] = "0123456789abcdefghij";
 	struct elf_writer image_writer, debug_writer;
-	struct symbolizer *symbolizer;
+	struct engine *symbolizer;
 	struct unwind_image *image;
 	struct image_info info;
 
@@ -197,17 +197,17 @@ static void tables_of_a_debug_file(void **state)
 	elf_writer_build_id(&debug_writer, ID, 20);
 	int fd = elf_writer_fd(&image_writer), debug_fd = elf_writer_fd(&debug_writer);
 
-	assert_int_equal(symbolizer_create(NULL, &symbolizer), 0);
-	assert_int_equal(symbolizer_image(symbolizer, fd, &info), 0);
+	assert_int_equal(engine_create(NULL, &symbolizer), 0);
+	assert_int_equal(engine_image(symbolizer, fd, &info), 0);
 	assert_true(info.lacks_cfi);
-	assert_true(symbolizer_is_debug_file(symbolizer, debug_fd, ID, 20));
-	assert_false(symbolizer_is_debug_file(symbolizer, debug_fd, ID, 19));
-	assert_false(symbolizer_is_debug_file(symbolizer, debug_fd, ID + 1, 20));
-	assert_false(symbolizer_is_debug_file(symbolizer, debug_fd, ID, 0));
-	assert_int_equal(symbolizer_unwind(symbolizer, fd, -1, &image), 0);
+	assert_true(engine_is_debug_file(symbolizer, debug_fd, ID, 20));
+	assert_false(engine_is_debug_file(symbolizer, debug_fd, ID, 19));
+	assert_false(engine_is_debug_file(symbolizer, debug_fd, ID + 1, 20));
+	assert_false(engine_is_debug_file(symbolizer, debug_fd, ID, 0));
+	assert_int_equal(engine_unwind(symbolizer, fd, -1, &image), 0);
 	assert_int_equal(image->n_tables, 0);
 	unwind_image_free(image);
-	assert_int_equal(symbolizer_unwind(symbolizer, fd, debug_fd, &image), 0);
+	assert_int_equal(engine_unwind(symbolizer, fd, debug_fd, &image), 0);
 	assert_int_equal(image->n_tables, 1);
 	struct unwind_rule rule;
 	assert_int_equal(unwind_image_find(image, 0x1000, &rule), 0);
@@ -215,7 +215,7 @@ static void tables_of_a_debug_file(void **state)
 	assert_int_equal(unwind_image_find(image, 0x1004, &rule), 0);
 	assert_int_equal(rule.cfa, CFA_UNSUPPORTED);
 	unwind_image_free(image);
-	symbolizer_destroy(symbolizer);
+	engine_destroy(symbolizer);
 	elf_writer_deinit(&image_writer);
 	elf_writer_deinit(&debug_writer);
 	close(fd);

@@ -1,5 +1,5 @@
-/* symbolizer_jit_names(): tables of processes, their files and budget. */
-#include "symbolizer/symbolizer.h"
+/* engine_jit_names(): tables of processes, their files and budget. */
+#include "symbolizer/engine.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -11,18 +11,18 @@
 #include "tests/unit/cmocka_prelude.h"
 
 struct fixture {
-	struct symbolizer *symbolizer;
+	struct engine *symbolizer;
 	int map;
 };
 
 static int set_up(void **state)
 {
-	struct symbolizer_options options = {.jit_budget_bytes = 1 << 20};
+	struct engine_options options = {.jit_budget_bytes = 1 << 20};
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	f->map = memfd_create("map", MFD_CLOEXEC);
 	*state = f;
-	return symbolizer_create(&options, &f->symbolizer);
+	return engine_create(&options, &f->symbolizer);
 }
 
 static int tear_down(void **state)
@@ -30,7 +30,7 @@ static int tear_down(void **state)
 	struct fixture *f = *state;
 
 	close(f->map);
-	symbolizer_destroy(f->symbolizer);
+	engine_destroy(f->symbolizer);
 	free(f);
 	return 0;
 }
@@ -54,7 +54,7 @@ static const char *name_of(struct fixture *f, uint64_t process, int map_fd, int 
 	struct symbolizer_reply *reply;
 	bool more;
 
-	assert_int_equal(symbolizer_jit_names(f->symbolizer, process, &source, &query, 1, &reply, &more), 0);
+	assert_int_equal(engine_jit_names(f->symbolizer, process, &source, &query, 1, &reply, &more), 0);
 	assert_int_equal(reply->n_answers, 1);
 	snprintf(name, sizeof(name), "-");
 	if (reply->answers[0].count) {
@@ -68,9 +68,9 @@ static const char *name_of(struct fixture *f, uint64_t process, int map_fd, int 
 
 static struct jit_stats stats_of(struct fixture *f)
 {
-	struct symbolizer_stats stats;
+	struct engine_stats stats;
 
-	symbolizer_stats(f->symbolizer, &stats);
+	engine_stats(f->symbolizer, &stats);
 	return stats.jit;
 }
 
@@ -197,7 +197,7 @@ static void one_call_reads_so_much(void **state)
 	append_text(f->map, "500000 1 last\n");
 	for (uint32_t named = 0; !named; calls++) {
 		assert_true(more);
-		assert_int_equal(symbolizer_jit_names(f->symbolizer, 1, &source, &query, 1, &reply, &more), 0);
+		assert_int_equal(engine_jit_names(f->symbolizer, 1, &source, &query, 1, &reply, &more), 0);
 		named = reply->answers[0].count;
 		symbolizer_reply_free(reply);
 	}
@@ -221,7 +221,7 @@ static void many_pcs_in_any_order(void **state)
 		append_text(f->map, line);
 		queries[i] = (struct jit_query){16 * ((uint64_t)i * 1237 % (N + 10)), i * 7 % 5};
 	}
-	assert_int_equal(symbolizer_jit_names(f->symbolizer, 1, &source, queries, N, &reply, &more), 0);
+	assert_int_equal(engine_jit_names(f->symbolizer, 1, &source, queries, N, &reply, &more), 0);
 	for (unsigned i = 0; i < N; i++) {
 		uint64_t number = queries[i].pc / 16;
 		assert_int_equal(reply->answers[i].count, number < N);

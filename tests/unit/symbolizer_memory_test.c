@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "symbolizer/symbolizer.h"
+#include "symbolizer/engine.h"
 #include "tests/unit/elf_writer.h"
 
 #include <errno.h>
@@ -72,25 +72,25 @@ static int whole_job(void)
 {
 	static const uint64_t vaddrs[] = { 0x1000, 0x1110, 0x1300, 5 };
 	static const uint64_t addrs[] = { 0xffffffff81000000, 0xffffffffc0201000 };
-	struct symbolizer *s = NULL;
+	struct engine *s = NULL;
 	struct symbolizer_reply *reply = NULL;
 	struct image_info info;
-	int err = symbolizer_create(NULL, &s);
+	int err = engine_create(NULL, &s);
 
 	if (err < 0)
 		return err;
-	err = symbolizer_image(s, elf_fd, &info);
+	err = engine_image(s, elf_fd, &info);
 	if (err == 0)
-		err = symbolizer_names(s, 1, elf_fd, vaddrs, 4, &reply);
+		err = engine_names(s, 1, elf_fd, -1, vaddrs, 4, &reply);
 	if (err == 0)
 		symbolizer_reply_free(reply);
 	if (err == 0)
-		err = symbolizer_kernel_load(s, kallsyms_fd);
+		err = engine_kernel_load(s, kallsyms_fd);
 	if (err >= 0)
-		err = symbolizer_kernel_names(s, addrs, 2, &reply);
+		err = engine_kernel_names(s, addrs, 2, &reply);
 	if (err == 0)
 		symbolizer_reply_free(reply);
-	symbolizer_destroy(s);
+	engine_destroy(s);
 	return err;
 }
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "tests/unit/cmocka_prelude.h"
+#include "tests/unit/zygote_fixture.h"
 
 #define PAGE 4096u
 
@@ -102,7 +103,7 @@ void walk_fixture_init(struct walk_fixture *f, uint64_t budget_bytes)
 
 	f->slots = calloc(FIXTURE_SLOTS, sizeof(f->slots[0]));
 	assert_non_null(f->slots);
-	assert_int_equal(symbolizer_create(NULL, &f->symbolizer), 0);
+	assert_int_equal(test_symbolizer_create(&f->symbolizer), 0);
 	assert_int_equal(image_table_create(f->symbolizer, 256, 256, &f->images), 0);
 	assert_int_equal(process_table_create(f->images, 16 << 20, &f->processes), 0);
 	assert_int_equal(unwind_memory_create(budget_bytes, &chunks, &f->memory), 0);
@@ -164,7 +165,7 @@ const char *frame_name(struct walk_fixture *f, const struct deferred_stack *stac
 	const struct image *image = image_table_get(f->images, mapping->image);
 	if (!image_vaddr(image, pc - mapping->start + mapping->file_offset, &vaddr))
 		return name;
-	if (symbolizer_names(f->symbolizer, image->id, image->fd, &vaddr, 1, &reply) == 0 && reply->answers[0].count)
+	if (symbolizer_names(f->symbolizer, image->id, image->fd, -1, &vaddr, 1, &reply) == 0 && reply->answers[0].count)
 		snprintf(name, sizeof(name), "%s", reply->frames[reply->answers[0].first].name);
 	symbolizer_reply_free(reply);
 	return name;
