@@ -11,13 +11,29 @@
 
 #define NONE NAME_TABLE_NONE
 
+enum block_state { BLOCK_UNSEEN, BLOCK_GOOD, BLOCK_BAD };
+
+/* A table of bit fields. */
+struct packed {
+	unsigned row_bits;
+	unsigned shifts[PACKED_COLUMNS];
+	uint32_t masks[PACKED_COLUMNS];
+};
+
+/* Files are few, and a chain of frames names them again and again. */
+#define FILES_KEPT 256u
+struct kept_file {
+	uint32_t file; /* 0: none */
+	const char *directory, *name;
+};
+
 struct name_table {
 	const uint8_t *bytes; /* mapped */
 	size_t n_bytes;
 	struct name_table_head head; /* a copy: checked once */
-	unsigned row_bits[NAME_TABLE_SECTIONS];
-	uint64_t *verified; /* a bit for each CHECKED_BYTES */
-	uint64_t *bad;
+	struct packed packed[NAME_TABLE_SECTIONS];
+	uint8_t *blocks; /* enum block_state of each CHECKED_BYTES */
+	struct kept_file files[FILES_KEPT];
 };
 
 /* --- opening ----------------------------------------------------------------------------------------------------- */
@@ -36,12 +52,15 @@ static int check_section(struct name_table *t, unsigned which)
 		return -EBADMSG;
 	if (!is_packed(which))
 		return 0;
+	struct packed *packed = &t->packed[which];
 	for (unsigned k = 0; k < PACKED_COLUMNS; k++) {
 		if (s->bits[k] > 32)
 			return -EBADMSG;
-		t->row_bits[which] += s->bits[k];
+		packed->shifts[k] = packed->row_bits;
+		packed->masks[k] = (uint32_t)((1ULL << s->bits[k]) - 1);
+		packed->row_bits += s->bits[k];
 	}
-	if (s->bytes < PACKED_SLACK || (s->n && (uint64_t)s->n * t->row_bits[which] > 8 * (s->bytes - PACKED_SLACK)))
+	if (s->bytes < PACKED_SLACK || (s->n && (uint64_t)s->n * packed->row_bits > 8 * (s->bytes - PACKED_SLACK)))
 		return -EBADMSG;
 	return 0;
 }
@@ -101,10 +120,9 @@ int name_table_open(int fd, struct name_table **table_out)
 	int err = check_head(t);
 	if (err < 0)
 		return err;
-	t->verified = calloc(2 * (t->head.n_checksums / 64 + 1), sizeof(*t->verified));
-	if (!t->verified)
+	t->blocks = calloc(t->head.n_checksums + 1, 1);
+	if (!t->blocks)
 		return -ENOMEM;
-	t->bad = t->verified + t->head.n_checksums / 64 + 1;
 	*table_out = t;
 	t = NULL;
 	return 0;
@@ -121,7 +139,7 @@ void name_table_close(struct name_table *t)
 		return;
 	if (t->bytes)
 		munmap((void *)(uintptr_t)t->bytes, t->n_bytes);
-	free(t->verified);
+	free(t->blocks);
 	free(t);
 }
 
@@ -130,31 +148,30 @@ void name_table_close(struct name_table *t)
 static bool verify(struct name_table *t, size_t i)
 {
 	size_t from = sizeof(t->head) + i * CHECKED_BYTES, to = from + CHECKED_BYTES;
-	uint64_t bit = 1ULL << i % 64, checksum;
+	uint64_t checksum;
 
-	if (t->bad[i / 64] & bit)
-		return false;
-	if (to > t->head.checksums_offset)
-		to = t->head.checksums_offset;
-	memcpy(&checksum, t->bytes + t->head.checksums_offset + i * sizeof(checksum), sizeof(checksum));
-	bool is_good = XXH3_64bits(t->bytes + from, to - from) == checksum;
-	*(is_good ? &t->verified[i / 64] : &t->bad[i / 64]) |= bit;
-	return is_good;
+	if (t->blocks[i] == BLOCK_UNSEEN) {
+		if (to > t->head.checksums_offset)
+			to = t->head.checksums_offset;
+		memcpy(&checksum, t->bytes + t->head.checksums_offset + i * sizeof(checksum), sizeof(checksum));
+		t->blocks[i] = XXH3_64bits(t->bytes + from, to - from) == checksum ? BLOCK_GOOD : BLOCK_BAD;
+	}
+	return t->blocks[i] == BLOCK_GOOD;
 }
 
 /* [offset, +n) lie between the head and the checksums, n is not 0. */
-static bool is_good(struct name_table *t, size_t offset, size_t n)
+static inline bool is_good(struct name_table *t, size_t offset, size_t n)
 {
 	size_t first = (offset - sizeof(t->head)) / CHECKED_BYTES, last = (offset + n - 1 - sizeof(t->head)) / CHECKED_BYTES;
 
 	for (size_t i = first; i <= last; i++)
-		if (!(t->verified[i / 64] & 1ULL << i % 64) && !verify(t, i))
+		if (t->blocks[i] != BLOCK_GOOD && !verify(t, i))
 			return false;
 	return true;
 }
 
 /* Bytes of a section, or NULL. */
-static const uint8_t *section_at(struct name_table *t, enum name_table_section which, uint64_t offset, size_t n)
+static inline const uint8_t *section_at(struct name_table *t, enum name_table_section which, uint64_t offset, size_t n)
 {
 	const struct section_head *s = &t->head.sections[which];
 
@@ -163,23 +180,22 @@ static const uint8_t *section_at(struct name_table *t, enum name_table_section w
 	return t->bytes + s->offset + offset;
 }
 
-static bool packed_get(struct name_table *t, enum name_table_section which, uint32_t row, uint32_t values[PACKED_COLUMNS])
+static inline bool packed_get(struct name_table *t, enum name_table_section which, uint32_t row, uint32_t values[PACKED_COLUMNS])
 {
-	const struct section_head *s = &t->head.sections[which];
-	uint64_t bit = (uint64_t)row * t->row_bits[which];
+	const struct packed *packed = &t->packed[which];
+	uint64_t bit = (uint64_t)row * packed->row_bits;
 
-	if (row >= s->n)
+	if (row >= t->head.sections[which].n)
 		return false;
 	/* The row, and what is loaded with its last field: inside the section, by check_section(). */
-	const uint8_t *at = section_at(t, which, bit / 8, (t->row_bits[which] + 7) / 8 + PACKED_SLACK);
+	const uint8_t *at = section_at(t, which, bit / 8, (packed->row_bits + 7) / 8 + PACKED_SLACK);
 	if (!at)
 		return false;
-	unsigned shift = bit % 8;
 	for (unsigned k = 0; k < PACKED_COLUMNS; k++) {
+		unsigned shift = (unsigned)(bit % 8) + packed->shifts[k];
 		uint64_t word;
 		memcpy(&word, at + shift / 8, sizeof(word));
-		values[k] = (uint32_t)(word >> shift % 8 & ((1ULL << s->bits[k]) - 1));
-		shift += s->bits[k];
+		values[k] = (uint32_t)(word >> shift % 8) & packed->masks[k];
 	}
 	return true;
 }
@@ -350,12 +366,20 @@ static int find_place(struct name_table *t, uint64_t vaddr, struct place *place)
 
 static bool file_get(struct name_table *t, uint32_t file, const char **directory_out, const char **name_out)
 {
+	struct kept_file *kept = &t->files[file % FILES_KEPT];
 	uint32_t values[PACKED_COLUMNS];
 
 	*directory_out = *name_out = "";
 	if (!file)
 		return true;
-	return packed_get(t, SECTION_FILES, file, values) && string_get(t, values[0], directory_out) && string_get(t, values[1], name_out);
+	if (kept->file != file) {
+		if (!packed_get(t, SECTION_FILES, file, values) || !string_get(t, values[0], directory_out) || !string_get(t, values[1], name_out))
+			return false;
+		*kept = (struct kept_file){file, *directory_out, *name_out};
+	}
+	*directory_out = kept->directory;
+	*name_out = kept->name;
+	return true;
 }
 
 /* Where a node and its function are in their tables. */
