@@ -14,7 +14,7 @@
 		DWARF_PART("rnglists", suffix), DWARF_PART("aranges", suffix), DWARF_PART("types", suffix),                                   \
 		{".debug_cu_index", SHT_PROGBITS, 0, 0}, {".debug_tu_index", SHT_PROGBITS, 0, 0},                                             \
 		{".text", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, 0x1000}, {".gnu_debugaltlink", SHT_PROGBITS, 0, 0},                        \
-		{".gnu_debuglink", SHT_PROGBITS, 0, 0},                                                                                       \
+		{".gnu_debuglink", SHT_PROGBITS, 0, 0}, {".note.gnu.build-id", SHT_NOTE, 0, 0},                                               \
 	}
 
 #endif
