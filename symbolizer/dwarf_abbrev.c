@@ -325,8 +325,8 @@ static int add_declaration(struct dwarf_abbrevs *a, struct dwarf_abbrev_table *t
 	if (!table->is_dense && offset_map_find(&table->codes, d->code, &earlier))
 		return 0; /* the first declaration of a code counts */
 	int err = grow(a, (void **)&table->abbrevs, &table->capacity, table->n + 1, sizeof(*table->abbrevs));
-	if (err == 0)
-		err = grow(a, (void **)&table->steps, &table->steps_capacity, table->n_steps + n_steps, sizeof(*table->steps));
+	if (err == 0) /* one more: also without any attribute so far the steps are not NULL */
+		err = grow(a, (void **)&table->steps, &table->steps_capacity, table->n_steps + n_steps + 1, sizeof(*table->steps));
 	if (err < 0)
 		return err;
 	struct dwarf_abbrev *abbrev = &table->abbrevs[table->n];
