@@ -54,7 +54,8 @@ int64_t name_table_add_node(struct name_table_builder *b, uint32_t parent, uint3
 			    uint32_t call_column);
 
 /* Vaddrs [start, end) of a node. Of functions that claim the same bytes the one added first wins; empty ranges are ignored,
- * and so are those of 4 GiB and more (counted as overlaps). */
+ * and so are those of 4 GiB and more (counted as overlaps). Add a function's ranges before what is inlined into it: of functions with the very same
+ * ranges (linkers keep one instance of a template, and the debug information of all) only the first is kept, with what is in it. */
 int name_table_add_range(struct name_table_builder *b, uint32_t node, uint64_t start, uint64_t end);
 
 /* One sequence of a line table, in the order of vaddrs (else -EINVAL); end: the first vaddr behind it. Of rows at one vaddr the last counts.

@@ -15,8 +15,10 @@ enum { FILE_DIRECTORY, FILE_NAME };
 struct build_node {
 	uint32_t parent; /* NAME_TABLE_NONE: none */
 	uint32_t root;	 /* the outermost one; a parent has a smaller number than its children */
-	uint32_t site : 31;
+	uint32_t site : 29;
 	uint32_t is_symbol : 1;
+	uint32_t has_range : 1;
+	uint32_t is_copy : 1; /* all its ranges so far are another's */
 };
 
 /* A sequence of a line table. Its rows are in name_table_builder.row_bytes, LEB128: advance of vaddr, file's and line's difference (zigzag), column. */
@@ -31,6 +33,10 @@ struct name_table_builder {
 	struct name_memory memory;
 	struct name_strings strings;
 	struct name_tuples files, functions, sites;
+	/* Ranges of functions and of sequences, {start's halves, bytes}: linkers keep one of a template's many instances, and let the debug information of all of
+	 * them tell of it. The first copy counts; the others, with the inlined calls below them, are not even kept. */
+	struct name_tuples function_ranges, sequence_ranges;
+	uint32_t copies; /* the node that stands for what is inlined into copies; NAME_TABLE_NONE: not made yet */
 	struct build_node *nodes;
 	uint8_t *depths; /* of nodes */
 	size_t n_nodes, nodes_capacity, depths_capacity;

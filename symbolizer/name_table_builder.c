@@ -11,6 +11,7 @@
 #define RANGE_WRITE_BYTES    (sizeof(struct name_claim) + sizeof(uint32_t))
 #define NODE_WRITE_BYTES     (2 * sizeof(uint32_t))
 #define ROW_BYTES_MAX	     (10 + 5 + 5 + 5)
+#define SITES_MAX	     ((1u << 29) - 1)
 #define COLUMN_MAX	     UINT16_MAX /* generated code has longer lines; nobody looks there */
 
 int name_table_builder_create(const struct name_table_limits *limits, struct name_table_builder **builder_out)
@@ -25,6 +26,9 @@ int name_table_builder_create(const struct name_table_limits *limits, struct nam
 	name_tuples_init(&b->files, &b->memory, 2);
 	name_tuples_init(&b->functions, &b->memory, 4);
 	name_tuples_init(&b->sites, &b->memory, 4);
+	name_tuples_init(&b->function_ranges, &b->memory, 3);
+	name_tuples_init(&b->sequence_ranges, &b->memory, 3);
+	b->copies = NAME_TABLE_NONE;
 	static const uint32_t unknown[2] = {0, 0};
 	int err = name_strings_init(&b->strings, &b->memory);
 	if (err == 0)
@@ -84,7 +88,7 @@ static int64_t add_node(struct name_table_builder *b, uint32_t parent, const uin
 
 	if (site_id < 0)
 		return site_id;
-	if (site_id > INT32_MAX || b->n_nodes == UINT32_MAX - 1)
+	if (site_id > SITES_MAX || b->n_nodes == UINT32_MAX - 1)
 		return -E2BIG;
 	int err = name_memory_grow(&b->memory, &b->nodes, &b->nodes_capacity, sizeof(*b->nodes), b->n_nodes + 1);
 	if (err == 0)
@@ -98,7 +102,7 @@ static int64_t add_node(struct name_table_builder *b, uint32_t parent, const uin
 	b->nodes[b->n_nodes] = (struct build_node){
 		.parent = parent,
 		.root = parent == NAME_TABLE_NONE ? (uint32_t)b->n_nodes : b->nodes[parent].root,
-		.site = (uint32_t)site_id & INT32_MAX,
+		.site = (uint32_t)site_id & SITES_MAX,
 		.is_symbol = is_symbol,
 	};
 	return (int64_t)b->n_nodes++;
@@ -111,6 +115,14 @@ int64_t name_table_add_node(struct name_table_builder *b, uint32_t parent, uint3
 		return -EINVAL;
 	if (parent == NAME_TABLE_NONE)
 		return add_node(b, parent, (uint32_t[]){function, 0, 0, 0}, 0, false);
+	if (b->nodes[parent].is_copy) {
+		int64_t id = b->copies != NAME_TABLE_NONE ? b->copies : add_node(b, NAME_TABLE_NONE, (uint32_t[]){function, 0, 0, 0}, 0, false);
+		if (id < 0)
+			return id;
+		b->copies = (uint32_t)id;
+		b->nodes[id].is_copy = true;
+		return id;
+	}
 	unsigned depth = b->depths[parent] + 1u;
 	if (depth > NAME_TABLE_DEPTH_MAX) {
 		b->stats.too_deep++;
@@ -118,6 +130,39 @@ int64_t name_table_add_node(struct name_table_builder *b, uint32_t parent, uint3
 	}
 	call_column = call_column < COLUMN_MAX ? call_column : COLUMN_MAX;
 	return add_node(b, parent, (uint32_t[]){function, call_file, call_line, call_column}, depth, false);
+}
+
+/* Is this the first with this range? */
+static int is_first(struct name_tuples *ranges, uint64_t start, uint64_t end, bool *first_out)
+{
+	size_t n = ranges->n;
+	int64_t id = name_tuples_add(ranges, (uint32_t[]){(uint32_t)start, (uint32_t)(start >> 32), (uint32_t)(end - start)});
+
+	*first_out = ranges->n > n;
+	return id < 0 ? (int)id : 0;
+}
+
+static bool is_function(const struct name_table_builder *b, uint32_t node)
+{
+	return b->nodes[node].parent == NAME_TABLE_NONE && !b->nodes[node].is_symbol;
+}
+
+/* has_own_out: false when another function has the range already, or the node is inside of such a one. */
+static int claim_range(struct name_table_builder *b, uint32_t node, uint64_t start, uint64_t end, bool *has_own_out)
+{
+	if (node == b->copies) {
+		*has_own_out = false;
+		return 0;
+	}
+	*has_own_out = true;
+	if (!is_function(b, node))
+		return 0;
+	int err = is_first(&b->function_ranges, start, end, has_own_out);
+	if (err < 0)
+		return err;
+	b->nodes[node].is_copy = !*has_own_out && !b->nodes[node].has_range;
+	b->stats.overlaps += !*has_own_out;
+	return 0;
 }
 
 int name_table_add_range(struct name_table_builder *b, uint32_t node, uint64_t start, uint64_t end)
@@ -130,12 +175,17 @@ int name_table_add_range(struct name_table_builder *b, uint32_t node, uint64_t s
 		b->stats.overlaps++; /* no function has 4 GiB: it would only hide others */
 		return 0;
 	}
-	int err = name_memory_grow(&b->memory, &b->ranges, &b->ranges_capacity, sizeof(*b->ranges), b->n_ranges + 1);
+	bool has_own;
+	int err = claim_range(b, node, start, end, &has_own);
+	if (err < 0 || !has_own)
+		return err;
+	err = name_memory_grow(&b->memory, &b->ranges, &b->ranges_capacity, sizeof(*b->ranges), b->n_ranges + 1);
 	if (err < 0)
 		return err;
 	if (RANGE_WRITE_BYTES > b->memory.limit - b->memory.used)
 		return -E2BIG;
 	b->memory.used += RANGE_WRITE_BYTES;
+	b->nodes[node].has_range = true;
 	b->ranges[b->n_ranges++] = (struct name_claim){start, (uint32_t)(end - start), node};
 	return 0;
 }
@@ -204,7 +254,14 @@ int name_table_add_rows(struct name_table_builder *b, const struct name_table_ro
 	}
 	if (n > SIZE_MAX / 2 / ROW_BYTES_MAX)
 		return -E2BIG;
-	int err = name_memory_grow(&b->memory, &b->row_bytes, &b->row_capacity, 1, b->n_row_bytes + n * ROW_BYTES_MAX);
+	bool is_new;
+	int err = is_first(&b->sequence_ranges, rows[0].vaddr, end, &is_new);
+	if (err == 0 && !is_new) {
+		b->stats.overlaps++;
+		return 0;
+	}
+	if (err == 0)
+		err = name_memory_grow(&b->memory, &b->row_bytes, &b->row_capacity, 1, b->n_row_bytes + n * ROW_BYTES_MAX);
 	if (err == 0)
 		err = name_memory_grow(&b->memory, &b->sequences, &b->sequences_capacity, sizeof(*b->sequences), b->n_sequences + 1);
 	if (err == 0)
@@ -231,6 +288,8 @@ void name_table_builder_destroy(struct name_table_builder *b)
 	name_tuples_deinit(&b->files);
 	name_tuples_deinit(&b->functions);
 	name_tuples_deinit(&b->sites);
+	name_tuples_deinit(&b->function_ranges);
+	name_tuples_deinit(&b->sequence_ranges);
 	free(b->nodes);
 	free(b->depths);
 	free(b->ranges);

@@ -255,6 +255,40 @@ static void the_function_added_first_wins(void **state)
 	name_table_close(t);
 }
 
+static void copies_are_left_out(void **state)
+{
+	struct name_table_builder *b = new_builder();
+	struct name_table_stats stats;
+	uint32_t f = function(b, "f", 0, 0), g = function(b, "g", 0, 0);
+	(void)state;
+
+	for (uint32_t i = 0; i < 3; i++) {
+		uint32_t outer = node(b, NAME_TABLE_NONE, f, 0, 0, 0);
+		range(b, outer, 0x100, 0x200);
+		uint32_t inner = node(b, outer, g, 0, 7 + i, 0);
+		range(b, inner, 0x140, 0x150);
+		range(b, node(b, inner, f, 0, 1, 0), 0x144, 0x148);
+	}
+	/* The first range is another's, the second is its own. */
+	uint32_t partly = node(b, NAME_TABLE_NONE, function(b, "partly", 0, 0), 0, 0, 0);
+	range(b, partly, 0x100, 0x200);
+	range(b, partly, 0x300, 0x400);
+	range(b, node(b, partly, g, 0, 99, 0), 0x310, 0x320);
+	const struct name_table_row rows[] = {{0x100, 0, 5, 0}};
+	assert_int_equal(name_table_add_rows(b, rows, 1, 0x200), 0);
+	assert_int_equal(name_table_add_rows(b, rows, 1, 0x200), 0);
+	struct name_table *t = open_table(write_table(b, &stats));
+	assert_string_equal(frames_of(t, 0x100), "f /:5:0");
+	assert_string_equal(frames_of(t, 0x14f), "g /:5:0 < f /:7:0");
+	assert_string_equal(frames_of(t, 0x147), "f /:5:0 < g /:1:0 < f /:7:0");
+	assert_string_equal(frames_of(t, 0x315), "g /:0:0 < partly /:99:0");
+	assert_int_equal(stats.ranges, 5);
+	assert_int_equal(stats.nodes, 5);
+	assert_int_equal(stats.rows, 1);
+	assert_int_equal(stats.overlaps, 4);
+	name_table_close(t);
+}
+
 static void a_later_sequence_hides_an_earlier_one(void **state)
 {
 	struct name_table_builder *b = new_builder();
@@ -658,6 +692,7 @@ int main(void)
 		cmocka_unit_test(rows_without_function_have_no_name),
 		cmocka_unit_test(an_empty_table_knows_nothing),
 		cmocka_unit_test(the_function_added_first_wins),
+		cmocka_unit_test(copies_are_left_out),
 		cmocka_unit_test(a_later_sequence_hides_an_earlier_one),
 		cmocka_unit_test(refuses_what_makes_no_sense),
 		cmocka_unit_test(equal_things_have_one_id),
