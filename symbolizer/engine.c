@@ -6,12 +6,14 @@
 #include "symbolizer/reply_builder.h"
 #include "symbolizer/symtab.h"
 #include "symbolizer/symtab_cache.h"
+#include "symbolizer/table_cache.h"
 #include "base/clock.h"
 #include "base/scope.h"
 #include "symbolizer/unwind_compiler.h"
 
 #include <elf.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,6 +25,8 @@ struct engine {
 	struct kallsyms *kernel; /* NULL: none loaded */
 	struct jit_names *jit;	 /* NULL: no process with JIT code was asked for yet */
 	size_t jit_budget_bytes;
+	struct table_cache *tables;
+	enum demangle_style style;
 	struct libunwind_walk *walk; /* NULL: none was begun */
 	struct engine_stats stats;
 };
@@ -44,9 +48,19 @@ int engine_create(const struct engine_options *options, struct engine **engine_o
 	int err = symtab_cache_create(budget_bytes, &s->symtabs);
 	if (err < 0)
 		return err;
+	err = table_cache_create(&s->tables);
+	if (err < 0) {
+		symtab_cache_destroy(s->symtabs);
+		return err;
+	}
 	s->jit_budget_bytes = options && options->jit_budget_bytes ? options->jit_budget_bytes : JIT_BUDGET_BYTES;
 	*engine_out = take_ptr(s);
 	return 0;
+}
+
+void engine_style(struct engine *s, enum demangle_style style)
+{
+	s->style = style;
 }
 
 int engine_image(struct engine *s, int fd, struct image_info *info_out)
@@ -113,19 +127,78 @@ struct current {
 typedef int name_fn(const void *table, uint64_t address, struct reply_builder *builder, bool *refused_out,
 		    struct current *current_out);
 
-static int name_one(struct engine *s, const struct asked *asked, const void *table, name_fn *name,
-		    struct reply_builder *builder, struct current *current)
+/* What a batch is named by. */
+struct namer {
+	name_fn *name;
+	const void *symbols;
+	struct name_table *table; /* asked first; NULL: none */
+	bool damaged;		  /* the table is */
+};
+
+/* By the name table. Returns 1, 0 (it does not know), or a negative errno. What has lines only is left in *match_out, with one frame. */
+static int name_by_table(struct engine *s, const struct asked *asked, struct namer *namer, struct reply_builder *builder,
+			 struct name_table_match *match_out)
 {
 	bool refused = false;
+	uint32_t first = 0, index;
+
+	match_out->n = 0;
+	int err = name_table_find(namer->table, asked->address, match_out);
+	namer->damaged |= err == -EBADMSG;
+	if (err < 0) {
+		match_out->n = 0;
+		return 0;
+	}
+	if (!match_out->frames[0].name[0] && match_out->n == 1)
+		return 0;
+	for (size_t i = 0; err == 0 && i < match_out->n; i++) {
+		err = reply_builder_add_table_frame(builder, &match_out->frames[i], &refused, &index);
+		first = i ? first : index;
+	}
+	s->stats.names_refused += refused;
+	if (err < 0)
+		return err;
+	s->stats.addresses_named++;
+	reply_builder_answer_all(builder, asked->index, first, (uint32_t)match_out->n, match_out->start, match_out->end);
+	return 1;
+}
+
+/* The name is a symbol table's, the line a line table's: assembly. */
+static int add_line(struct reply_builder *builder, const struct name_table_frame *from)
+{
+	char path[2 * PATH_MAX];
+	bool joined = from->directory[0] && from->file[0] != '/';
+
+	snprintf(path, sizeof(path), "%s%s%s", joined ? from->directory : "", joined ? "/" : "", from->file);
+	return reply_builder_set_line(builder, path, from->line);
+}
+
+static int name_one(struct engine *s, const struct asked *asked, struct namer *namer, struct reply_builder *builder,
+		    struct current *current)
+{
+	static struct name_table_match match;
+	bool refused = false;
+
+	match.n = 0;
+	int by_table = namer->table ? name_by_table(s, asked, namer, builder, &match) : 0;
+	if (by_table)
+		return by_table < 0 ? by_table : 0;
+	if (match.n) /* a line of its own: no frame that others have */
+		*current = (struct current){ 0 };
 	bool known = asked->address >= current->start && asked->address < current->end;
 
 	if (!known) {
-		int err = name(table, asked->address, builder, &refused, current);
+		int err = namer->name(namer->symbols, asked->address, builder, &refused, current);
 		s->stats.names_refused += refused;
 		if (err < 0 && err != -ENOENT)
 			return err;
 		if (err < 0)
 			*current = (struct current){ .unnamed = true };
+	}
+	if (match.n && !current->unnamed) {
+		int err = add_line(builder, &match.frames[0]);
+		if (err < 0)
+			return err;
 	}
 	if (current->unnamed) {
 		s->stats.addresses_unnamed++;
@@ -133,6 +206,8 @@ static int name_one(struct engine *s, const struct asked *asked, const void *tab
 	}
 	s->stats.addresses_named++;
 	reply_builder_answer(builder, asked->index, current->frame, current->start, current->end);
+	if (match.n)
+		*current = (struct current){ 0 };
 	return 0;
 }
 
@@ -141,7 +216,7 @@ static void scope_builder(struct reply_builder **builder)
 	reply_builder_destroy(*builder);
 }
 
-static int name_batch(struct engine *s, const void *table, name_fn *name, const uint64_t *addresses, size_t n,
+static int name_batch(struct engine *s, struct namer *namer, const uint64_t *addresses, size_t n,
 		      struct symbolizer_reply **reply_out)
 {
 	__attribute__((cleanup(scope_builder))) struct reply_builder *builder = NULL;
@@ -151,9 +226,10 @@ static int name_batch(struct engine *s, const void *table, name_fn *name, const 
 	int err = reply_builder_create(n, &builder);
 	if (err < 0)
 		return err;
+	reply_builder_style(builder, s->style);
 	err = sort_asked(addresses, n, &asked);
 	for (size_t i = 0; i < n && err == 0; i++)
-		err = name_one(s, &asked[i], table, name, builder, &current);
+		err = name_one(s, &asked[i], namer, builder, &current);
 	if (err < 0)
 		return err;
 	return reply_builder_finish(builder, reply_out);
@@ -205,24 +281,55 @@ static int find_symtab(struct engine *s, uint64_t image_id, int fd, struct symta
 	return 0;
 }
 
-static int names_by_symtab(struct engine *s, uint64_t image_id, int fd, const uint64_t *vaddrs, size_t n_vaddrs,
-			   struct symbolizer_reply **reply_out)
+/* The symbol table of a file that has none, or cannot be read. */
+static int name_by_nothing(const void *table, uint64_t vaddr, struct reply_builder *builder, bool *refused_out,
+			   struct current *current_out)
+{
+	(void)table;
+	(void)vaddr;
+	(void)builder;
+	(void)refused_out;
+	(void)current_out;
+	return -ENOENT;
+}
+
+/* table: NULL: by the symbol table alone. damaged_out: the table is. */
+static int names_by(struct engine *s, uint64_t image_id, int fd, struct name_table *table, const uint64_t *vaddrs, size_t n_vaddrs,
+		    bool *damaged_out, struct symbolizer_reply **reply_out)
 {
 	struct symtab *tab = NULL, *own = NULL;
+	struct namer namer = {.name = name_by_symtab, .table = table};
 
 	int err = find_symtab(s, image_id, fd, &tab, &own);
-	if (err < 0)
+	if (err < 0 && !table)
 		return err;
-	err = name_batch(s, tab, name_by_symtab, vaddrs, n_vaddrs, reply_out);
+	if (err < 0)
+		namer.name = name_by_nothing;
+	namer.symbols = tab;
+	err = name_batch(s, &namer, vaddrs, n_vaddrs, reply_out);
 	symtab_free(own);
+	*damaged_out = namer.damaged;
 	return err;
 }
 
 int engine_names(struct engine *s, uint64_t image_id, int fd, int table_fd, const uint64_t *vaddrs, size_t n_vaddrs,
 		 struct symbolizer_reply **reply_out)
 {
-	(void)table_fd;
-	return names_by_symtab(s, image_id, fd, vaddrs, n_vaddrs, reply_out);
+	struct name_table *table = NULL;
+	bool damaged = false;
+
+	int err = table_cache_get(s->tables, image_id, table_fd, &table);
+	if (err < 0)
+		table = NULL;
+	bool unusable = table_fd >= 0 && (err == -EBADMSG || err == -ENOTSUP);
+	err = names_by(s, image_id, fd, table, vaddrs, n_vaddrs, &damaged, reply_out);
+	if (err < 0)
+		return err;
+	if (damaged)
+		table_cache_drop(s->tables, image_id);
+	s->stats.tables_damaged += damaged || unusable;
+	(*reply_out)->table_damaged = damaged || unusable;
+	return 0;
 }
 
 int engine_unwind(struct engine *s, int fd, int debug_fd, struct unwind_image **image_out)
@@ -273,7 +380,8 @@ int engine_code_frame(struct engine *s, uint64_t image_id, int fd, uint64_t vadd
 	struct symbolizer_reply *reply;
 	uint64_t covered = vaddr - is_return;
 
-	int err = names_by_symtab(s, image_id, fd, &covered, 1, &reply);
+	bool damaged;
+	int err = names_by(s, image_id, fd, NULL, &covered, 1, &damaged, &reply);
 	if (err < 0)
 		return err;
 	struct symbolizer_answer answer = reply->answers[0];
@@ -396,7 +504,7 @@ int engine_kernel_names(struct engine *s, const uint64_t *addrs, size_t n_addrs,
 {
 	if (!s->kernel || !kallsyms_count(s->kernel))
 		return -ENOENT;
-	return name_batch(s, s->kernel, name_by_kallsyms, addrs, n_addrs, reply_out);
+	return name_batch(s, &(struct namer){.name = name_by_kallsyms, .symbols = s->kernel}, addrs, n_addrs, reply_out);
 }
 
 uint64_t engine_kernel_base(const struct engine *s)
@@ -408,6 +516,7 @@ void engine_stats(const struct engine *s, struct engine_stats *stats_out)
 {
 	*stats_out = s->stats;
 	stats_out->symtabs_evicted = symtab_cache_evicted(s->symtabs);
+	stats_out->name_tables = table_cache_count(s->tables);
 	stats_out->symtab_bytes = symtab_cache_bytes(s->symtabs);
 	if (s->jit)
 		jit_names_stats(s->jit, &stats_out->jit);
@@ -418,6 +527,7 @@ void engine_destroy(struct engine *s)
 	if (!s)
 		return;
 	symtab_cache_destroy(s->symtabs);
+	table_cache_destroy(s->tables);
 	jit_names_destroy(s->jit);
 	kallsyms_free(s->kernel);
 	libunwind_walk_destroy(s->walk);

@@ -28,6 +28,9 @@ struct engine_stats {
 /* options: NULL for defaults. */
 int engine_create(const struct engine_options *options, struct engine **engine_out);
 
+/* How names are demangled from here on; DEMANGLE_FULL at first. */
+void engine_style(struct engine *s, enum demangle_style style);
+
 int engine_image(struct engine *s, int fd, struct image_info *info_out);
 bool engine_is_debug_file(struct engine *s, int fd, const uint8_t *build_id, uint8_t n_bytes);
 int engine_names(struct engine *s, uint64_t image_id, int fd, int table_fd, const uint64_t *vaddrs, size_t n_vaddrs,

@@ -13,7 +13,7 @@
 int message_head_check(const struct message_head *head, size_t n_bytes, size_t n_fds, uint64_t payload_max)
 {
 	if (n_bytes < sizeof(*head) || head->version != PROTOCOL_VERSION || !head->kind || head->kind >= MESSAGE_KINDS || head->by_fd > 1 ||
-	    head->reserved || head->n_fds > n_fds || head->n_fds > PROTOCOL_FDS_MAX || head->by_fd > head->n_fds ||
+	    head->style > DEMANGLE_NONE || head->n_fds > n_fds || head->n_fds > PROTOCOL_FDS_MAX || head->by_fd > head->n_fds ||
 	    head->payload_bytes > payload_max)
 		return -EBADMSG;
 	if (head->by_fd)
@@ -292,8 +292,9 @@ int names_answer_encode(const struct symbolizer_reply *reply, uint8_t **bytes_ou
 	struct names_answer_frame *to = (void *)(at + answers);
 	for (size_t i = 0; i < reply->n_frames; i++) {
 		const struct symbolizer_frame *from = &reply->frames[i];
-		to[i] = (struct names_answer_frame){.line = from->line,
-						    .start_line = from->start_line,
+		to[i] = (struct names_answer_frame){.line = (uint32_t)from->line,
+						    .column = (uint32_t)from->column,
+						    .start_line = (uint32_t)from->start_line,
 						    .name = string_offset(reply, from->name),
 						    .system_name = string_offset(reply, from->system_name),
 						    .file = string_offset(reply, from->file)};
@@ -338,8 +339,7 @@ static bool are_good_frames(const struct names_answer_frame *frames, const struc
 	for (uint32_t i = 0; i < head->n_frames; i++) {
 		const struct names_answer_frame *f = &frames[i];
 		if (!is_string(strings, head->n_string_bytes, f->name) || !is_string(strings, head->n_string_bytes, f->system_name) ||
-		    !is_string(strings, head->n_string_bytes, f->file) || f->line < 0 || f->line > UINT32_MAX || f->start_line < 0 ||
-		    f->start_line > UINT32_MAX)
+		    !is_string(strings, head->n_string_bytes, f->file))
 			return false;
 	}
 	return true;
@@ -366,6 +366,7 @@ static int copy_names(const struct names_answer *head, const struct symbolizer_a
 							     .system_name = reply->strings + frames[i].system_name,
 							     .file = reply->strings + frames[i].file,
 							     .line = frames[i].line,
+							     .column = frames[i].column,
 							     .start_line = frames[i].start_line};
 	reply->n_answers = head->n_answers;
 	reply->n_frames = head->n_frames;

@@ -44,7 +44,7 @@ struct message_head {
 	uint16_t kind;
 	uint16_t n_fds; /* descriptors, that of the payload included */
 	uint16_t by_fd; /* 1: the payload is in the last one */
-	uint32_t reserved;
+	uint32_t style; /* enum demangle_style, of a request */
 };
 _Static_assert(sizeof(struct message_head) == 32, "message_head is a wire format");
 
@@ -141,9 +141,8 @@ struct names_answer { /* followed by answers, frames, strings */
 	uint32_t n_answers, n_frames, n_string_bytes, table_damaged;
 };
 struct names_answer_frame {
-	int64_t line, start_line;
+	uint32_t line, column, start_line;
 	uint32_t name, system_name, file; /* offsets in the strings */
-	uint32_t reserved;
 };
 /* bytes_out: free() it. Returns 0, -E2BIG (over PROTOCOL_REPLY_MAX) or -ENOMEM. */
 int names_answer_encode(const struct symbolizer_reply *reply, uint8_t **bytes_out, size_t *n_out);

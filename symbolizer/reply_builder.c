@@ -4,6 +4,7 @@
 #include "base/scope.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 /* Cleaning makes at most three bytes of one. */
@@ -14,7 +15,13 @@ struct frame_text {
 	uint32_t name;
 	uint32_t system_name;
 	uint32_t file; /* 0: "" */
-	uint32_t line;
+	uint32_t line, column, start_line;
+};
+
+/* Texts of a name table that were written: name and system_name, or a file. */
+struct memo {
+	const char *first, *second; /* NULL: free. Of a name second is NULL too */
+	uint32_t text, system_text;
 };
 
 struct reply_builder {
@@ -26,6 +33,9 @@ struct reply_builder {
 	char *strings; /* starts with "" */
 	size_t strings_bytes;
 	size_t strings_capacity;
+	enum demangle_style style;
+	struct memo *memos; /* a hash table */
+	size_t n_memos, memos_capacity;
 	char demangled[DEMANGLE_OUT_MAX];
 	char clean[CLEAN_BYTES_MAX];
 };
@@ -79,18 +89,31 @@ int reply_builder_create(size_t n_answers, struct reply_builder **builder_out)
 	return 0;
 }
 
-int reply_builder_add_frame(struct reply_builder *builder, const char *mangled, size_t bytes, const char *suffix,
-			    bool *refused_out, uint32_t *index_out)
+void reply_builder_style(struct reply_builder *builder, enum demangle_style style)
 {
-	struct frame_text frame = { 0 };
+	builder->style = style;
+}
+
+static int add_frame(struct reply_builder *builder, const struct frame_text *frame, uint32_t *index_out)
+{
 	void *frames = builder->frames;
 
 	int err = reserve(&frames, &builder->frames_capacity, builder->n_frames + 1, sizeof(*builder->frames));
 	if (err < 0)
 		return err;
 	builder->frames = frames;
-	int demangled = demangle(mangled, DEMANGLE_FULL, builder->demangled);
-	err = add_string(builder, mangled, bytes, "", &frame.system_name);
+	*index_out = (uint32_t)builder->n_frames;
+	builder->frames[builder->n_frames++] = *frame;
+	return 0;
+}
+
+/* The name as the linker saw it, and as people read it. */
+static int add_name(struct reply_builder *builder, const char *mangled, size_t bytes, const char *suffix, bool *refused_out,
+		    struct frame_text *frame_out)
+{
+	struct frame_text frame = *frame_out;
+	int demangled = demangle(mangled, builder->style, builder->demangled);
+	int err = add_string(builder, mangled, bytes, "", &frame.system_name);
 	if (err < 0)
 		return err;
 	frame.name = frame.system_name;
@@ -102,9 +125,106 @@ int reply_builder_add_frame(struct reply_builder *builder, const char *mangled, 
 		return err;
 	if (demangled == -E2BIG)
 		*refused_out = true;
-	*index_out = (uint32_t)builder->n_frames;
-	builder->frames[builder->n_frames++] = frame;
+	*frame_out = frame;
 	return 0;
+}
+
+int reply_builder_add_frame(struct reply_builder *builder, const char *mangled, size_t bytes, const char *suffix,
+			    bool *refused_out, uint32_t *index_out)
+{
+	struct frame_text frame = { 0 };
+
+	int err = add_name(builder, mangled, bytes, suffix, refused_out, &frame);
+	return err < 0 ? err : add_frame(builder, &frame, index_out);
+}
+
+/* --- frames of name tables -------------------------------------------------------------------------------------- */
+
+static size_t hash_texts(const char *first, const char *second)
+{
+	uint64_t hash = ((uint64_t)(uintptr_t)first * 0x9e3779b97f4a7c15ULL) ^ ((uint64_t)(uintptr_t)second * 0xd6e8feb86659fd93ULL);
+
+	return (size_t)(hash ^ hash >> 32);
+}
+
+static struct memo *memo_of(const struct reply_builder *builder, const char *first, const char *second)
+{
+	size_t mask = builder->memos_capacity - 1, at = hash_texts(first, second) & mask;
+
+	while (builder->memos[at].first && (builder->memos[at].first != first || builder->memos[at].second != second))
+		at = (at + 1) & mask;
+	return &builder->memos[at];
+}
+
+static int grow_memos(struct reply_builder *builder)
+{
+	struct reply_builder grown = {.memos_capacity = builder->memos_capacity ? 2 * builder->memos_capacity : 256};
+
+	if (2 * (builder->n_memos + 1) <= builder->memos_capacity)
+		return 0;
+	grown.memos = calloc(grown.memos_capacity, sizeof(*grown.memos));
+	if (!grown.memos)
+		return -ENOMEM;
+	for (size_t i = 0; i < builder->memos_capacity; i++)
+		if (builder->memos[i].first)
+			*memo_of(&grown, builder->memos[i].first, builder->memos[i].second) = builder->memos[i];
+	free(builder->memos);
+	builder->memos = grown.memos;
+	builder->memos_capacity = grown.memos_capacity;
+	return 0;
+}
+
+static int memo_name(struct reply_builder *builder, const char *name, bool *refused_out, struct frame_text *frame)
+{
+	int err = grow_memos(builder);
+	if (err < 0)
+		return err;
+	struct memo *memo = memo_of(builder, name, NULL);
+	if (!memo->first) {
+		err = add_name(builder, name, strlen(name), "", refused_out, frame);
+		if (err < 0)
+			return err;
+		*memo = (struct memo){name, NULL, frame->name, frame->system_name};
+		builder->n_memos++;
+	}
+	frame->name = memo->text;
+	frame->system_name = memo->system_text;
+	return 0;
+}
+
+static int memo_file(struct reply_builder *builder, const char *directory, const char *file, uint32_t *text_out)
+{
+	char path[2 * PATH_MAX];
+
+	if (!file[0]) {
+		*text_out = 0;
+		return 0;
+	}
+	int err = grow_memos(builder);
+	if (err < 0)
+		return err;
+	struct memo *memo = memo_of(builder, file, directory);
+	if (!memo->first) {
+		bool joined = directory[0] && file[0] != '/';
+		snprintf(path, sizeof(path), "%s%s%s", joined ? directory : "", joined ? "/" : "", file);
+		err = add_string(builder, path, strlen(path), "", text_out);
+		if (err < 0)
+			return err;
+		*memo = (struct memo){file, directory, *text_out, 0};
+		builder->n_memos++;
+	}
+	*text_out = memo->text;
+	return 0;
+}
+
+int reply_builder_add_table_frame(struct reply_builder *builder, const struct name_table_frame *from, bool *refused_out, uint32_t *index_out)
+{
+	struct frame_text frame = {.line = from->line, .column = from->column, .start_line = from->start_line};
+
+	int err = memo_name(builder, from->name, refused_out, &frame);
+	if (err == 0)
+		err = memo_file(builder, from->directory, from->file, &frame.file);
+	return err < 0 ? err : add_frame(builder, &frame, index_out);
 }
 
 int reply_builder_set_line(struct reply_builder *builder, const char *file, uint32_t line)
@@ -117,6 +237,12 @@ int reply_builder_set_line(struct reply_builder *builder, const char *file, uint
 	if (err == 0)
 		frame->line = line;
 	return err;
+}
+
+void reply_builder_answer_all(struct reply_builder *builder, size_t index, uint32_t first, uint32_t count, uint64_t symbol_start,
+			      uint64_t symbol_end)
+{
+	builder->answers[index] = (struct symbolizer_answer){ first, count, symbol_start, symbol_end };
 }
 
 void reply_builder_answer(struct reply_builder *builder, size_t index, uint32_t frame, uint64_t symbol_start,
@@ -140,6 +266,8 @@ int reply_builder_finish(struct reply_builder *builder, struct symbolizer_reply 
 		frames[i].system_name = builder->strings + builder->frames[i].system_name;
 		frames[i].file = builder->strings + builder->frames[i].file;
 		frames[i].line = builder->frames[i].line;
+		frames[i].column = builder->frames[i].column;
+		frames[i].start_line = builder->frames[i].start_line;
 	}
 	*reply = (struct symbolizer_reply){
 		.answers = take_ptr(builder->answers),
@@ -160,5 +288,6 @@ void reply_builder_destroy(struct reply_builder *builder)
 	free(builder->answers);
 	free(builder->frames);
 	free(builder->strings);
+	free(builder->memos);
 	free(builder);
 }

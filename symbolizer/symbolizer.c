@@ -23,6 +23,7 @@ struct symbolizer {
 	struct worker_link link;
 	struct image_strikes *strikes;
 	uint64_t deadline_ns;
+	enum demangle_style style;
 	uint64_t serial;
 	uint64_t unrenewed_ns; /* that requests took since the process got CPU time */
 	struct engine_stats live, dead; /* counters of the process, and of those before it */
@@ -40,6 +41,7 @@ int symbolizer_create(struct zygote *zygote, const struct symbolizer_options *op
 		return -ENOMEM;
 	worker_link_init(&s->link, zygote, ZYGOTE_NAMES, PROTOCOL_UNWIND_MAX);
 	s->deadline_ns = options && options->deadline_ns ? options->deadline_ns : DEADLINE_NS;
+	s->style = options ? options->demangle : DEMANGLE_FULL;
 	s->kernel_fd = -1;
 	int err = image_strikes_create(&s->strikes);
 	if (err < 0) {
@@ -139,7 +141,7 @@ static int open_process(struct symbolizer *s)
 /* Ask, and wait. answer: message_close() it unless this fails. Returns its result. */
 static int ask(struct symbolizer *s, struct call *call, struct message *answer)
 {
-	struct message_head head = {.serial = ++s->serial, .kind = (uint16_t)call->kind};
+	struct message_head head = {.serial = ++s->serial, .kind = (uint16_t)call->kind, .style = s->style};
 	uint64_t begin_ns = clock_ns(CLOCK_MONOTONIC);
 
 	if (image_strikes_refuses(s->strikes, call->key, begin_ns)) {

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "symbolizer/code_frame.h"
+#include "symbolizer/demangle.h"
 
 #define BUILD_ID_MAX 64		    /* bytes; SAFETY 11 */
 #define IMAGE_SEGMENTS_MAX 64	    /* executable PT_LOADs that are kept of one file */
@@ -45,7 +46,8 @@ struct symbolizer_frame {
 	const char *name;
 	const char *system_name;
 	const char *file;   /* "" when unknown */
-	int64_t line;	    /* 0 when unknown */
+	int64_t line;	    /* where execution is: of a call, for the frames that others were inlined into. 0 when unknown */
+	int64_t column;	    /* 0 when unknown */
 	int64_t start_line; /* of the function; 0 when unknown */
 };
 
@@ -96,6 +98,7 @@ struct jit_stats {
 };
 
 struct symbolizer_options {
+	enum demangle_style demangle;
 	uint64_t deadline_ns;	    /* of a request, waits for a CPU aside; 0: 1 s */
 };
 
@@ -144,9 +147,10 @@ bool symbolizer_is_debug_file(struct symbolizer *s, int fd, const uint8_t *build
 /* Name a batch of addresses of one image.
  * image_id: the caller's stable number of this image, the key of the caches.
  * fd: as above; may be -1 when the caller knows that the table is cached; -ENOENT is returned when it is not.
- * table_fd: the image's name table (symbolizer/name_table.h), borrowed: a sealed memfd or a file that only we can write; -1: none. It names
- * first, with inlined frames, files and lines; what it does not cover, the symbol table names. It is kept open by image_id: one that is sent
- * again costs little, and another one under the same image_id replaces it. A damaged one is told by table_damaged.
+ * table_fd: the image's name table (symbolizer/name_table.h), borrowed: a sealed memfd or a file that only we can write. It names first, with
+ * inlined frames, files (directory and file in one) and lines; what it does not cover, the symbol table names. It is kept open by image_id: one
+ * that is sent again costs little, and another file under the same image_id replaces it. -1: the one that is kept, if there is one.
+ * A damaged one is told by table_damaged, and is not kept.
  * vaddrs: any order, duplicates allowed. reply_out: freed with symbolizer_reply_free().
  * A damaged symbol table costs the entries that are damaged, not the file: the others still answer. */
 int symbolizer_names(struct symbolizer *s, uint64_t image_id, int fd, int table_fd, const uint64_t *vaddrs, size_t n_vaddrs,

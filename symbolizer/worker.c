@@ -165,6 +165,7 @@ static int answer(struct worker *w, const struct message *m)
 
 	if (request_decode(m->head.kind, m->payload, m->head.payload_bytes, m->n_fds, &r) < 0)
 		return -EBADMSG;
+	engine_style(w->engine, (enum demangle_style)m->head.style);
 	switch (r.kind) {
 	case MESSAGE_IMAGE:
 		return answer_image(w, m);
