@@ -97,9 +97,12 @@ static int fail(struct symbolizer *s, const struct call *call, int err)
 /* Where other programs take the CPU, their share is not the file's fault. */
 static int receive(struct symbolizer *s, uint64_t limit_ns, struct message *answer)
 {
+	uint64_t used_ns = worker_link_used_ns(&s->link);
 	int err = channel_receive(&s->link.channel, clock_ns(CLOCK_MONOTONIC) + limit_ns, answer);
 
 	for (uint64_t granted_ns = 0; err == -ETIME && granted_ns < STARVED_MAX_NS; granted_ns += STARVED_STEP_NS) {
+		if (worker_link_used_ns(&s->link) - used_ns >= limit_ns)
+			break;
 		uint64_t before_ns = worker_link_starved_ns(&s->link);
 		err = channel_receive(&s->link.channel, clock_ns(CLOCK_MONOTONIC) + STARVED_STEP_NS, answer);
 		if (err == -ETIME && worker_link_starved_ns(&s->link) - before_ns < STARVED_STEP_NS / 4)
@@ -152,8 +155,8 @@ static int ask(struct symbolizer *s, struct call *call, struct message *answer)
 	if (err < 0)
 		return err;
 	err = channel_send(&s->link.channel, &head, call->parts, call->n_parts, call->fds, call->n_fds, false);
-	if (err == -EMFILE || err == -ETOOMANYREFS || err == -ENOMEM || err == -ENOBUFS)
-		return err; /* ours */
+	if (err < 0 && err != -EPIPE && err != -EAGAIN)
+		return err; /* ours: a descriptor that is none, no memory */
 	if (err == 0)
 		err = receive(s, call->deadline_ns ? call->deadline_ns : s->deadline_ns, answer);
 	if (err < 0)

@@ -71,6 +71,13 @@ void worker_link_fail(struct worker_link *l)
 	count_death(l, clock_ns(CLOCK_MONOTONIC));
 }
 
+uint64_t worker_link_used_ns(const struct worker_link *l)
+{
+	clockid_t clock;
+
+	return clock_getcpuclockid(l->pid, &clock) == 0 ? clock_ns(clock) : 0;
+}
+
 /* Source: Documentation/scheduler/sched-stats.rst, "/proc/<pid>/schedstat": time on the CPU, time waiting for it, times run. */
 uint64_t worker_link_starved_ns(const struct worker_link *l)
 {

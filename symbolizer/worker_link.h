@@ -31,6 +31,9 @@ int worker_link_open(struct worker_link *l, bool *is_new_out);
 /* It died, or must: end it. */
 void worker_link_fail(struct worker_link *l);
 
+/* CPU time since it was forked, in ns; 0: it is gone. */
+uint64_t worker_link_used_ns(const struct worker_link *l);
+
 /* How long it was ready to run and had no CPU, since it was forked, in ns; 0 where the kernel does not tell. */
 uint64_t worker_link_starved_ns(const struct worker_link *l);
 
