@@ -370,6 +370,11 @@ struct image *image_table_get(struct image_table *t, uint32_t index)
 	return index < t->n_slots ? t->slots[index] : NULL;
 }
 
+uint32_t image_table_slots(const struct image_table *t)
+{
+	return (uint32_t)t->n_slots;
+}
+
 bool image_vaddr(const struct image *image, uint64_t file_offset, uint64_t *vaddr_out)
 {
 	for (uint8_t i = 0; i < image->n_segments; i++) {

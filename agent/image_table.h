@@ -34,6 +34,8 @@ struct image {
 	int fd;	      /* -1 when not open */
 	int debug_fd; /* of its separate debug file, where the image has no CFI of its own; -1: none. Open only while fd is */
 	uint64_t last_used; /* window number */
+	uint64_t samples;   /* since the image was first seen */
+	pid_t tgid, parent; /* of a process that was sampled in it; 0: none was */
 	uint8_t build_id[BUILD_ID_MAX];
 	uint8_t build_id_bytes;
 	uint8_t n_segments;
@@ -66,6 +68,9 @@ int64_t image_table_vdso(struct image_table *t);
 
 /* Borrowed until the next call that may add an image. NULL for an index that is not in use. */
 struct image *image_table_get(struct image_table *t, uint32_t index);
+
+/* Indices are below this. */
+uint32_t image_table_slots(const struct image_table *t);
 
 /* The vaddr of a byte of the file through its program headers: offset - p_offset + p_vaddr.
  * False when no executable segment covers it. */
