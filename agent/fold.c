@@ -16,7 +16,7 @@ struct folded {
 	uint64_t serial;      /* of the process instance; 0: not known */
 	uint64_t count;
 	profile_str process, thread; /* names */
-	int32_t tgid;
+	int32_t tgid, parent;
 	uint32_t first; /* in stacks: kernel frames, then user frames, leaf first */
 	uint16_t n_kernel, n_user;
 	uint8_t end; /* enum stack_end */
@@ -36,7 +36,7 @@ struct fold {
 	struct fold_options options;
 	struct process_table *processes;
 	struct image_table *images;
-	struct symbolizer *symbolizer;
+	struct name_sources sources;
 	struct unwinder *unwinder;
 	uint64_t window, epoch;
 	struct frame_table frames;
@@ -52,7 +52,7 @@ struct fold {
 };
 
 int fold_create(const struct fold_options *options, struct process_table *processes, struct image_table *images,
-		struct symbolizer *symbolizer, struct unwinder *unwinder, struct fold **fold_out)
+		const struct name_sources *sources, struct unwinder *unwinder, struct fold **fold_out)
 {
 	struct fold *f = calloc(1, sizeof(*f));
 
@@ -61,7 +61,7 @@ int fold_create(const struct fold_options *options, struct process_table *proces
 	f->options = *options;
 	f->processes = processes;
 	f->images = images;
-	f->symbolizer = symbolizer;
+	f->sources = *sources;
 	f->unwinder = unwinder;
 	f->n_slots = 1024;
 	f->slots = calloc(f->n_slots, sizeof(f->slots[0]));
@@ -158,6 +158,9 @@ static int push_user(struct fold *f, struct folded *stack, const struct mapping 
 	if (!image)
 		return push(f, FRAME_MARK, FRAME_NO_IMAGE, MARK_ANONYMOUS);
 	image->last_used = f->window;
+	image->samples += stack->count;
+	image->tgid = stack->tgid;
+	image->parent = stack->parent;
 	offset = pc - mapping->start + mapping->file_offset;
 	if (leaf)
 		stack->image_known = image->state == IMAGE_READ;
@@ -302,6 +305,7 @@ int fold_add(void *fold, const struct arena_entry *entry, const uint64_t *frames
 		.check = entry->check,
 		.serial = process ? process->serial : 0,
 		.tgid = (int32_t)entry->tgid,
+		.parent = process ? process->parent : 0,
 		.count = entry->count,
 		.first = (uint32_t)f->n_stacks,
 		.n_kernel = entry->n_kernel,
@@ -454,7 +458,7 @@ static int build(struct fold *f, const struct fold_window *window, struct accoun
 	if (err == 0)
 		err = describe_profile(f, window, b->builder);
 	if (err == 0)
-		err = frame_names_resolve(&b->names, &f->frames, b->builder, f->images, f->symbolizer, &f->kernel,
+		err = frame_names_resolve(&b->names, &f->frames, b->builder, f->images, &f->sources, &f->kernel,
 					  f->options.kernel_addresses);
 	for (size_t i = 0; err == 0 && i < f->n_folded; i++) {
 		enum account_cut cut = cut_of(f, &f->folded[i], &b->entries);

@@ -6,6 +6,7 @@
 #define HEARTH_AGENT_FOLD_H
 
 #include "agent/accounting.h"
+#include "agent/frame_names.h"
 #include "agent/process_table.h"
 #include "agent/unwinder.h"
 #include "bpf/records.h"
@@ -29,9 +30,9 @@ struct fold_window {
 	int cpus;
 };
 
-/* All borrowed. */
+/* All borrowed; sources: copied. */
 int fold_create(const struct fold_options *options, struct process_table *processes, struct image_table *images,
-		struct symbolizer *symbolizer, struct unwinder *unwinder, struct fold **fold_out);
+		const struct name_sources *sources, struct unwinder *unwinder, struct fold **fold_out);
 
 /* The window and the losses known, for process_table_find(). Before the fold_add()s of a drain. */
 void fold_begin_drain(struct fold *f, uint64_t window, uint64_t epoch);

@@ -106,15 +106,15 @@ static int resolve_mark(struct frame_names *n, struct frame *frame)
 	return 0;
 }
 
-/* Take an answer's frames into the profile. */
-static int take_answer(struct frame_names *n, struct frame *frame, uint32_t mapping, uint64_t address,
-		       const struct symbolizer_reply *reply, const struct symbolizer_answer *answer)
+/* Take an address's frames into the profile. */
+static int take_frames(struct frame_names *n, struct frame *frame, uint32_t mapping, uint64_t address,
+		       const struct symbolizer_frame *frames, size_t count)
 {
 	struct profile_line lines[64];
-	size_t n_lines = answer->count < 64 ? answer->count : 64;
+	size_t n_lines = count < 64 ? count : 64;
 
 	for (size_t i = 0; i < n_lines; i++) {
-		const struct symbolizer_frame *from = &reply->frames[answer->first + i];
+		const struct symbolizer_frame *from = &frames[i];
 		int64_t name = intern(n->builder, from->name), system_name = intern(n->builder, from->system_name),
 			file = intern(n->builder, from->file);
 		if (name < 0 || system_name < 0 || file < 0)
@@ -136,9 +136,82 @@ static int take_answer(struct frame_names *n, struct frame *frame, uint32_t mapp
 	return 0;
 }
 
+/* ---- a batch: what the cache knows, and what is asked for ---- */
+
+/* The frames of one image, or of the kernel. */
+struct batch {
+	struct frame_names *names;
+	const struct name_sources *sources;
+	const uint32_t *order; /* of the frames, by address */
+	size_t n;
+	struct frame_key key; /* of its frames, but for the vaddr */
+	uint64_t *asked;      /* addresses that the cache does not know */
+	uint32_t *asked_at;   /* their places in order */
+	size_t n_asked;
+};
+
+/* Write one frame into the profile; n 0: it has no name. */
+typedef int batch_take_fn(void *context, struct frame *frame, const struct symbolizer_frame *frames, size_t n);
+
+static int begin_batch(struct batch *b)
+{
+	b->asked = malloc((b->n + 1) * sizeof(*b->asked));
+	b->asked_at = malloc((b->n + 1) * sizeof(*b->asked_at));
+	return b->asked && b->asked_at ? 0 : -ENOMEM;
+}
+
+static void end_batch(struct batch *b)
+{
+	free(b->asked);
+	free(b->asked_at);
+}
+
+static struct frame *batch_frame(const struct batch *b, size_t i)
+{
+	return &b->names->frames->frames[b->order[i]];
+}
+
+/* Take what the cache knows, and note the others. */
+static int take_known(struct batch *b, batch_take_fn *take, void *context)
+{
+	int err = 0;
+
+	for (size_t i = 0; err == 0 && i < b->n; i++) {
+		struct frame *frame = batch_frame(b, i);
+		const struct symbolizer_frame *frames;
+		size_t n;
+		b->key.vaddr = frame->address;
+		if (b->sources->cache && frame_cache_find(b->sources->cache, &b->key, &frames, &n)) {
+			err = take(context, frame, frames, n);
+		} else {
+			b->asked[b->n_asked] = frame->address;
+			b->asked_at[b->n_asked++] = (uint32_t)i;
+		}
+	}
+	return err;
+}
+
+/* Take what was asked for. reply: NULL when there is none; keep: its answers hold for later windows. */
+static int take_reply(struct batch *b, const struct symbolizer_reply *reply, bool keep, batch_take_fn *take, void *context)
+{
+	int err = 0;
+
+	for (size_t i = 0; err == 0 && i < b->n_asked; i++) {
+		const struct symbolizer_answer *answer = reply ? &reply->answers[i] : NULL;
+		const struct symbolizer_frame *frames = answer ? reply->frames + answer->first : NULL;
+		size_t n = answer ? answer->count : 0;
+		err = take(context, batch_frame(b, b->asked_at[i]), frames, n);
+		b->key.vaddr = b->asked[i];
+		if (answer && keep && b->sources->cache)
+			frame_cache_add(b->sources->cache, &b->key, frames, n);
+	}
+	return err;
+}
+
 /* ---- images ---- */
 
-static int64_t mapping_of(struct frame_names *n, const struct image *image, uint64_t vaddr)
+/* start_out, limit_out: vaddrs with the same answer; equal for a vaddr outside all segments. */
+static int64_t mapping_of(struct frame_names *n, const struct image *image, uint64_t vaddr, uint64_t *start_out, uint64_t *limit_out)
 {
 	char hex[2 * BUILD_ID_MAX + 1] = "";
 	struct profile_mapping mapping = {.has_functions = true};
@@ -150,6 +223,7 @@ static int64_t mapping_of(struct frame_names *n, const struct image *image, uint
 		return -ENOMEM;
 	mapping.filename = (profile_str)filename;
 	mapping.build_id = (profile_str)build_id;
+	*start_out = *limit_out = 0;
 	for (uint8_t i = 0; i < image->n_segments; i++) {
 		const struct image_segment *s = &image->segments[i];
 		if (vaddr < s->vaddr || vaddr - s->vaddr >= s->file_bytes)
@@ -159,6 +233,8 @@ static int64_t mapping_of(struct frame_names *n, const struct image *image, uint
 		mapping.start = s->vaddr & ~PAGE_MASK;
 		mapping.limit = (s->vaddr + s->file_bytes + PAGE_MASK) & ~PAGE_MASK;
 		mapping.file_offset = s->file_offset & ~PAGE_MASK;
+		*start_out = s->vaddr;
+		*limit_out = s->vaddr + s->file_bytes;
 	}
 	return profile_builder_mapping(n->builder, &mapping);
 }
@@ -182,31 +258,57 @@ static int unnamed_frame(struct frame_names *n, const struct image *image, struc
 	return 0;
 }
 
+struct image_frames {
+	struct frame_names *names;
+	const struct image *image;
+	uint64_t start, limit; /* addresses of which mapping is known */
+	int64_t mapping;
+	bool has_vaddrs;
+};
+
+static int take_image_frame(void *context, struct frame *frame, const struct symbolizer_frame *frames, size_t n)
+{
+	struct image_frames *f = context;
+	uint64_t vaddr = f->has_vaddrs ? frame->address : UINT64_MAX;
+
+	/* In the order of addresses the mapping changes once for each segment. */
+	if (f->start == f->limit || vaddr < f->start || vaddr >= f->limit) {
+		f->mapping = mapping_of(f->names, f->image, vaddr, &f->start, &f->limit);
+		if (f->mapping < 0)
+			return (int)f->mapping;
+	}
+	return n ? take_frames(f->names, frame, (uint32_t)f->mapping, frame->address, frames, n)
+		 : unnamed_frame(f->names, f->image, frame, f->mapping);
+}
+
 /* All frames of one image: order[0..count). */
-static int resolve_image(struct frame_names *n, struct image *image, struct symbolizer *symbolizer,
+static int resolve_image(struct frame_names *n, struct image_table *images, const struct name_sources *sources,
 			 const uint32_t *order, size_t count)
 {
+	__attribute__((cleanup(end_batch))) struct batch batch = {.names = n, .sources = sources, .order = order, .n = count};
+	const struct frame *first = &n->frames->frames[order[0]];
+	const struct image *image = image_table_get(images, first->image);
+	struct image_frames f = {.names = n, .image = image, .has_vaddrs = first->kind == FRAME_IMAGE};
 	struct symbolizer_reply *reply = NULL;
-	AUTO_FREE uint64_t *vaddrs = malloc(count * sizeof(*vaddrs));
-	if (!vaddrs)
-		return -ENOMEM;
-	for (size_t i = 0; i < count; i++)
-		vaddrs[i] = n->frames->frames[order[i]].address;
-	bool has_vaddrs = n->frames->frames[order[0]].kind == FRAME_IMAGE;
-	/* A file that cannot be read costs its names, not its samples. */
-	if (has_vaddrs && symbolizer_names(symbolizer, image->id, image->fd, -1, vaddrs, count, &reply) < 0)
-		reply = NULL;
-	int err = 0;
-	for (size_t i = 0; err == 0 && i < count; i++) {
-		struct frame *frame = &n->frames->frames[order[i]];
-		int64_t mapping = mapping_of(n, image, has_vaddrs ? frame->address : UINT64_MAX);
-		if (mapping < 0)
-			err = (int)mapping;
-		else if (reply && reply->answers[i].count)
-			err = take_answer(n, frame, (uint32_t)mapping, frame->address, reply, &reply->answers[i]);
-		else
-			err = unnamed_frame(n, image, frame, mapping);
+	int err = begin_batch(&batch);
+
+	if (err < 0)
+		return err;
+	batch.key.image = image->id;
+	if (!f.has_vaddrs) {
+		for (size_t i = 0; err == 0 && i < count; i++)
+			err = take_image_frame(&f, batch_frame(&batch, i), NULL, 0);
+		return err;
 	}
+	if (sources->tables)
+		name_tables_get(sources->tables, first->image, &batch.key.serial);
+	err = take_known(&batch, take_image_frame, &f);
+	/* A file that cannot be read costs its names, not its samples. */
+	if (err == 0 && batch.n_asked &&
+	    symbolizer_names(sources->symbolizer, image->id, image->fd, -1, batch.asked, batch.n_asked, &reply) < 0)
+		reply = NULL;
+	if (err == 0)
+		err = take_reply(&batch, reply, true, take_image_frame, &f);
 	symbolizer_reply_free(reply);
 	return err;
 }
@@ -227,56 +329,74 @@ static void load_kernel(struct symbolizer *symbolizer, struct kernel_names *kern
 	int loaded = fd < 0 ? -errno : symbolizer_kernel_load(symbolizer, fd);
 	kernel->loaded = loaded > 0;
 	kernel->unreadable = loaded <= 0;
+	kernel->loads++;
 }
 
-static int unnamed_kernel(struct frame_names *n, struct frame *frame, int64_t mapping, uint64_t base, uint64_t address)
+struct kernel_frames {
+	struct frame_names *names;
+	struct kernel_names *kernel;
+	uint32_t mapping;
+	uint64_t base;
+	bool with_addresses;
+};
+
+static int take_kernel_frame(void *context, struct frame *frame, const struct symbolizer_frame *frames, size_t n)
 {
+	struct kernel_frames *f = context;
+	uint64_t address = f->with_addresses ? frame->address : 0;
 	char name[64];
 
-	snprintf(name, sizeof(name), "[kernel+0x%" PRIx64 "]", frame->address - base);
-	int64_t location = plain_location(n->builder, (uint32_t)mapping, address, name, name);
+	if (n)
+		return take_frames(f->names, frame, f->mapping, address, frames, n);
+	f->kernel->unnamed = f->kernel->loaded;
+	snprintf(name, sizeof(name), "[kernel+0x%" PRIx64 "]", frame->address - f->base);
+	int64_t location = plain_location(f->names->builder, f->mapping, address, name, name);
 	if (location < 0)
 		return (int)location;
 	frame->location = (uint32_t)location;
 	return 0;
 }
 
-/* Kernel addresses would tell readers of a profile where the kernel lies; a name is what they need. Without
- * addresses, all pcs of one function are one location. */
-static int resolve_kernel(struct frame_names *n, struct symbolizer *symbolizer, struct kernel_names *kernel,
-			  const uint32_t *order, size_t count, bool with_addresses)
+static int64_t kernel_mapping(struct frame_names *n, bool with_addresses)
 {
-	struct symbolizer_reply *reply = NULL;
 	struct profile_mapping mapping = {.has_functions = true};
-	AUTO_FREE uint64_t *addresses = malloc(count * sizeof(*addresses));
-	if (!addresses)
-		return -ENOMEM;
-	for (size_t i = 0; i < count; i++)
-		addresses[i] = n->frames->frames[order[i]].address;
-	load_kernel(symbolizer, kernel);
-	if (!kernel->loaded || symbolizer_kernel_names(symbolizer, addresses, count, &reply) < 0)
-		reply = NULL;
 	int64_t filename = intern(n->builder, KERNEL_MAPPING);
+
 	if (filename < 0)
-		return (int)filename;
+		return filename;
 	mapping.filename = (profile_str)filename;
 	if (with_addresses) {
 		mapping.start = 1ull << 63;
 		mapping.limit = UINT64_MAX;
 	}
-	int64_t id = profile_builder_mapping(n->builder, &mapping);
-	uint64_t base = kernel->loaded ? symbolizer_kernel_base(symbolizer) : 0;
-	int err = id < 0 ? (int)id : 0;
-	for (size_t i = 0; err == 0 && i < count; i++) {
-		struct frame *frame = &n->frames->frames[order[i]];
-		uint64_t address = with_addresses ? frame->address : 0;
-		if (reply && reply->answers[i].count) {
-			err = take_answer(n, frame, (uint32_t)id, address, reply, &reply->answers[i]);
-		} else {
-			kernel->unnamed = kernel->loaded;
-			err = unnamed_kernel(n, frame, id, base ? base : KERNEL_BASE_FALLBACK, address);
-		}
-	}
+	return profile_builder_mapping(n->builder, &mapping);
+}
+
+/* Kernel addresses would tell readers of a profile where the kernel lies; a name is what they need. Without
+ * addresses, all pcs of one function are one location. */
+static int resolve_kernel(struct frame_names *n, const struct name_sources *sources, struct kernel_names *kernel,
+			  const uint32_t *order, size_t count, bool with_addresses)
+{
+	__attribute__((cleanup(end_batch))) struct batch batch = {.names = n, .sources = sources, .order = order, .n = count};
+	struct kernel_frames f = {.names = n, .kernel = kernel, .with_addresses = with_addresses};
+	struct symbolizer_reply *reply = NULL;
+
+	int err = begin_batch(&batch);
+	int64_t mapping = kernel_mapping(n, with_addresses);
+	if (err < 0 || mapping < 0)
+		return err < 0 ? err : (int)mapping;
+	load_kernel(sources->symbolizer, kernel);
+	batch.key = (struct frame_key){.image = FRAME_CACHE_KERNEL, .serial = kernel->loads};
+	f.mapping = (uint32_t)mapping;
+	f.base = kernel->loaded ? symbolizer_kernel_base(sources->symbolizer) : 0;
+	if (!f.base)
+		f.base = KERNEL_BASE_FALLBACK;
+	err = take_known(&batch, take_kernel_frame, &f);
+	if (err == 0 && batch.n_asked &&
+	    (!kernel->loaded || symbolizer_kernel_names(sources->symbolizer, batch.asked, batch.n_asked, &reply) < 0))
+		reply = NULL;
+	if (err == 0)
+		err = take_reply(&batch, reply, true, take_kernel_frame, &f);
 	symbolizer_reply_free(reply);
 	return err;
 }
@@ -294,7 +414,7 @@ static int by_group(const void *a, const void *b, void *context)
 }
 
 int frame_names_resolve(struct frame_names *n, struct frame_table *frames, struct profile_builder *builder,
-			struct image_table *images, struct symbolizer *symbolizer, struct kernel_names *kernel,
+			struct image_table *images, const struct name_sources *sources, struct kernel_names *kernel,
 			bool kernel_addresses)
 {
 	AUTO_FREE uint32_t *order = malloc((frames->n + 1) * sizeof(*order));
@@ -313,13 +433,12 @@ int frame_names_resolve(struct frame_names *n, struct frame_table *frames, struc
 				break;
 		}
 		if (group->kind == FRAME_KERNEL) {
-			err = resolve_kernel(n, symbolizer, kernel, order + first, end - first, kernel_addresses);
+			err = resolve_kernel(n, sources, kernel, order + first, end - first, kernel_addresses);
 		} else if (group->kind == FRAME_MARK) {
 			for (size_t i = first; err == 0 && i < end; i++)
 				err = resolve_mark(n, &frames->frames[order[i]]);
 		} else {
-			err = resolve_image(n, image_table_get(images, group->image), symbolizer, order + first,
-					    end - first);
+			err = resolve_image(n, images, sources, order + first, end - first);
 		}
 	}
 	return err;

@@ -3,8 +3,10 @@
 #define HEARTH_AGENT_FRAME_NAMES_H
 
 #include "agent/accounting.h"
+#include "agent/frame_cache.h"
 #include "agent/frame_table.h"
 #include "agent/image_table.h"
+#include "agent/name_tables.h"
 #include "pprof/profile_builder.h"
 #include "symbolizer/symbolizer.h"
 
@@ -14,6 +16,14 @@ struct kernel_names {
 	bool unreadable;	 /* kallsyms cannot be read, or shows zeros */
 	uint64_t loaded_at_ns;	 /* CLOCK_MONOTONIC */
 	bool unnamed;		 /* an address had no symbol: modules or programs came since */
+	uint64_t loads;
+};
+
+/* Where names come from. All borrowed. */
+struct name_sources {
+	struct symbolizer *symbolizer;
+	struct name_tables *tables; /* NULL: symbol tables only */
+	struct frame_cache *cache;  /* NULL: everything is asked for in every window */
 };
 
 struct frame_names {
@@ -37,7 +47,7 @@ bool entry_names_is_main(const struct entry_names *e, profile_str name);
 
 /* Give every frame its location (frame.location) and name (frame.name). */
 int frame_names_resolve(struct frame_names *n, struct frame_table *frames, struct profile_builder *builder,
-			struct image_table *images, struct symbolizer *symbolizer, struct kernel_names *kernel,
+			struct image_table *images, const struct name_sources *sources, struct kernel_names *kernel,
 			bool kernel_addresses);
 
 /* The location of the marker frame of a cut stack, or a negative errno. */

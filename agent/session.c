@@ -29,6 +29,7 @@ struct session {
 	struct task_events *tasks;
 	struct sampler *sampler;
 	struct unwinder *unwinder;
+	struct frame_cache *frame_cache;
 	struct fold *fold;
 	int epoll_fd, task_timer_fd, cpu_timer_fd;
 	bool tasks_paused;
@@ -113,7 +114,10 @@ static int open_parts(struct session *s, struct why *why)
 	err = unwinder_create(s->sampler, s->images, s->symbolizer, s->processes, s->options.sampler.unwind_budget_bytes,
 			      &s->unwinder);
 	if (err == 0)
-		err = fold_create(&fold, s->processes, s->images, s->symbolizer, s->unwinder, &s->fold);
+		err = frame_cache_create(FRAME_CACHE_BYTES, &s->frame_cache);
+	struct name_sources sources = {.symbolizer = s->symbolizer, .cache = s->frame_cache};
+	if (err == 0)
+		err = fold_create(&fold, s->processes, s->images, &sources, s->unwinder, &s->fold);
 	if (err < 0)
 		return why_set(why, err, "setting up: %s", strerror(-err));
 	return task_events_open(TASK_BUFFER_BYTES, &s->tasks, why);
@@ -363,6 +367,7 @@ void session_stats(const struct session *s, struct session_stats *stats_out)
 	task_events_stats(s->tasks, &stats.task_events);
 	symbolizer_stats(s->symbolizer, &stats.symbolizer);
 	unwinder_stats(s->unwinder, &stats.unwinder);
+	frame_cache_stats(s->frame_cache, &stats.frame_cache);
 	*stats_out = stats;
 }
 
@@ -371,6 +376,7 @@ void session_close(struct session *s)
 	if (!s)
 		return;
 	fold_destroy(s->fold);
+	frame_cache_destroy(s->frame_cache);
 	unwinder_destroy(s->unwinder);
 	sampler_close(s->sampler);
 	task_events_close(s->tasks);

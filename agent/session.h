@@ -25,6 +25,7 @@ struct session_stats {
 	struct task_events_stats task_events;
 	struct symbolizer_stats symbolizer;
 	struct unwinder_stats unwinder;
+	struct frame_cache_stats frame_cache;
 	uint64_t map_bytes;
 	uint64_t children_lost;
 	uint64_t cpus_reopened;
