@@ -14,6 +14,7 @@
 #include "agent/arguments.h"
 #include "agent/governor.h"
 #include "agent/log.h"
+#include "agent/name_cache.h"
 #include "agent/output_dir.h"
 #include "agent/rate_limit.h"
 #include "agent/session.h"
@@ -42,6 +43,9 @@ static const char HELP[] =
 	"      --idle                sample also the idle task\n"
 	"      --max-cpu PERCENT     hearth's own budget, of the whole machine: above it, it lowers its rate (1)\n"
 	"      --unwind-budget BYTES memory in the kernel for the unwind tables of code without frame pointers (64M)\n"
+	"      --name-cache DIR      where what debug information says is kept (/var/cache/hearth for root, else ~/.cache/hearth)\n"
+	"      --name-cache-budget BYTES\n"
+	"                            of that folder, such as 1G: the least recently used goes first (256M; 0: none is kept)\n"
 	"      --kernel-addresses    write the kernel's addresses into profiles, not only its function names\n"
 	"      --log-format FORMAT   text or json (text)\n"
 	"  -q, --quiet               log warnings and errors only\n"
@@ -56,6 +60,8 @@ enum {
 	OPTION_KERNEL_ADDRESSES,
 	OPTION_LOG_FORMAT,
 	OPTION_UNWIND_BUDGET,
+	OPTION_NAME_CACHE,
+	OPTION_NAME_CACHE_BUDGET,
 };
 
 static const struct option OPTIONS[] = {
@@ -67,6 +73,8 @@ static const struct option OPTIONS[] = {
 	{"idle", no_argument, NULL, OPTION_IDLE},
 	{"max-cpu", required_argument, NULL, OPTION_MAX_CPU},
 	{"unwind-budget", required_argument, NULL, OPTION_UNWIND_BUDGET},
+	{"name-cache", required_argument, NULL, OPTION_NAME_CACHE},
+	{"name-cache-budget", required_argument, NULL, OPTION_NAME_CACHE_BUDGET},
 	{"kernel-addresses", no_argument, NULL, OPTION_KERNEL_ADDRESSES},
 	{"log-format", required_argument, NULL, OPTION_LOG_FORMAT},
 	{"quiet", no_argument, NULL, 'q'},
@@ -78,6 +86,8 @@ struct agent_options {
 	const char *output;
 	uint64_t output_bytes;
 	uint64_t unwind_budget_bytes;
+	const char *name_cache;
+	uint64_t name_cache_bytes;
 	uint64_t rate_hz;
 	uint64_t window_ns;
 	const char *event_name;
@@ -98,6 +108,7 @@ struct agent {
 	struct accounting total;
 	bool said_no_kernel;
 	bool writing_fails;
+	bool names_trouble;
 };
 
 static bool parse_share(const char *text, double *share_out)
@@ -145,6 +156,12 @@ static int take_option(int option, struct agent_options *o)
 		return argument_bytes("--unwind-budget", optarg, UNWIND_BUDGET_MIN, UNWIND_BUDGET_MAX, &o->unwind_budget_bytes)
 			       ? 0
 			       : DONE(STATUS_USAGE);
+	case OPTION_NAME_CACHE:
+		o->name_cache = optarg;
+		return 0;
+	case OPTION_NAME_CACHE_BUDGET:
+		return argument_bytes("--name-cache-budget", optarg, 0, NAME_CACHE_BUDGET_MAX, &o->name_cache_bytes) ? 0
+														    : DONE(STATUS_USAGE);
 	case 'q':
 		o->quiet = true;
 		return 0;
@@ -189,6 +206,7 @@ static int parse(int argc, char **argv, struct agent_options *o)
 	*o = (struct agent_options){
 		.output_bytes = BUDGET_BYTES,
 		.unwind_budget_bytes = UNWIND_BUDGET_DEFAULT,
+		.name_cache_bytes = NAME_CACHE_BUDGET_DEFAULT,
 		.rate_hz = RATE_DEFAULT,
 		.window_ns = WINDOW_NS,
 		.max_share = CPU_SHARE,
@@ -229,6 +247,8 @@ static int start(struct agent *a)
 			    .cgroup_fd = -1},
 		.kernel_addresses = o->kernel_addresses,
 		.zygote = a->zygote,
+		.name_cache = o->name_cache,
+		.name_cache_bytes = o->name_cache_bytes,
 	};
 	struct why why;
 
@@ -309,6 +329,16 @@ static void say_incomplete(const struct profile *profile)
 	}
 }
 
+/* As with a full disk: said when it begins. */
+static void say_names_trouble(struct agent *a)
+{
+	const char *trouble = session_names_trouble(a->session);
+
+	if (trouble && !a->names_trouble)
+		log_line(LOG_WARNING, "%s; names are found all the same, and cost more", trouble);
+	a->names_trouble = trouble;
+}
+
 static int end_window(struct agent *a)
 {
 	struct profile *profile = NULL;
@@ -328,6 +358,7 @@ static int end_window(struct agent *a)
 				      "kernel.kptr_restrict to 0 or 1");
 		a->said_no_kernel = true;
 	}
+	say_names_trouble(a);
 	write_window(a, profile, &account);
 	say_incomplete(profile);
 	govern(a, &account, (uint64_t)profile->duration_ns);

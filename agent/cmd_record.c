@@ -140,6 +140,8 @@ static int open_session(struct recording *r)
 			    .cgroup_fd = r->cgroup_fd},
 		.kernel_addresses = o->kernel_addresses,
 		.zygote = r->zygote,
+		.name_cache = o->name_cache,
+		.name_cache_bytes = o->name_cache_bytes,
 	};
 	struct why why;
 
@@ -322,8 +324,50 @@ static void summarize(struct recording *r, const struct accounting *account, con
 		return;
 	if (session_lacks_kernel_names(r->session))
 		log_line(LOG_WARNING, "kernel symbols cannot be read; run as root with CAP_SYSLOG and kernel.kptr_restrict=0 or 1");
+	const char *trouble = session_names_trouble(r->session);
+	if (trouble)
+		log_line(LOG_WARNING, "%s; names are found all the same, and cost more", trouble);
 	summary_write_text(&summary, stderr);
 	summary_write_top(profile, RECORD_TOP, stderr);
+}
+
+static void say_waiting(const struct recording *r, const char *path, size_t outstanding)
+{
+	char more[64] = "";
+
+	if (outstanding > 1)
+		snprintf(more, sizeof(more), " and of %zu more files", outstanding - 1);
+	if (!r->options.quiet)
+		fprintf(stderr, "hearth: reading the debug information of %s%s; Ctrl-C does without\n",
+			*path ? path : "what was sampled", more);
+}
+
+/* What was sampled is named when its debug information has been read, which began while sampling went on. */
+static int wait_for_names(struct recording *r)
+{
+	uint64_t start_ns = clock_ns(CLOCK_MONOTONIC), waited_ns = 0;
+	const char *path;
+	bool said = false;
+	size_t left;
+
+	int err = session_collect(r->session);
+	while (err == 0 && (left = session_names_outstanding(r->session, &path)) > 0) {
+		waited_ns = clock_ns(CLOCK_MONOTONIC) - start_ns;
+		if (waited_ns >= r->options.names_wait_ns || interrupted(r))
+			break;
+		if (waited_ns >= NS_PER_S && !said) {
+			say_waiting(r, path, left);
+			said = true;
+		}
+		struct pollfd fds[] = {
+			{.fd = session_fd(r->session), .events = POLLIN},
+			{.fd = r->signal_fd, .events = POLLIN},
+		};
+		if (poll(fds, 2, PROGRESS_MS) < 0 && errno != EINTR)
+			return -errno;
+		err = session_work(r->session);
+	}
+	return err;
 }
 
 static int finish(struct recording *r)
@@ -332,7 +376,9 @@ static int finish(struct recording *r)
 	struct accounting account;
 
 	session_stop(r->session);
-	int err = session_end_window(r->session, &account, &profile);
+	int err = wait_for_names(r);
+	if (err == 0)
+		err = session_end_window(r->session, &account, &profile);
 	if (err < 0) {
 		fprintf(stderr, "hearth: building the profile: %s\n", strerror(-err));
 		return err;

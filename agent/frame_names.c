@@ -290,7 +290,7 @@ static int resolve_image(struct frame_names *n, struct image_table *images, cons
 	const struct image *image = image_table_get(images, first->image);
 	struct image_frames f = {.names = n, .image = image, .has_vaddrs = first->kind == FRAME_IMAGE};
 	struct symbolizer_reply *reply = NULL;
-	int err = begin_batch(&batch);
+	int err = begin_batch(&batch), table_fd = -1;
 
 	if (err < 0)
 		return err;
@@ -301,14 +301,17 @@ static int resolve_image(struct frame_names *n, struct image_table *images, cons
 		return err;
 	}
 	if (sources->tables)
-		name_tables_get(sources->tables, first->image, &batch.key.serial);
+		table_fd = name_tables_get(sources->tables, first->image, &batch.key.serial);
 	err = take_known(&batch, take_image_frame, &f);
 	/* A file that cannot be read costs its names, not its samples. */
 	if (err == 0 && batch.n_asked &&
-	    symbolizer_names(sources->symbolizer, image->id, image->fd, -1, batch.asked, batch.n_asked, &reply) < 0)
+	    symbolizer_names(sources->symbolizer, image->id, image->fd, table_fd, batch.asked, batch.n_asked, &reply) < 0)
 		reply = NULL;
+	bool damaged = reply && reply->table_damaged;
 	if (err == 0)
-		err = take_reply(&batch, reply, true, take_image_frame, &f);
+		err = take_reply(&batch, reply, !damaged, take_image_frame, &f);
+	if (damaged)
+		name_tables_damaged(sources->tables, first->image);
 	symbolizer_reply_free(reply);
 	return err;
 }

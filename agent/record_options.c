@@ -7,10 +7,13 @@
 #include <string.h>
 
 #include "agent/arguments.h"
+#include "agent/name_cache.h"
 #include "agent/rate_limit.h"
 #include "agent/unwinder.h"
+#include "base/clock.h"
 
 #define RATE_DEFAULT   99
+#define NAMES_WAIT_NS  (10 * NS_PER_S)
 #define OUTPUT_DEFAULT "profile.pb.gz"
 #define DONE(status)   ((status) + 1)
 
@@ -34,6 +37,10 @@ static const char HELP[] =
 	"                            sched:sched_switch (cycles where there is a PMU, else cpu-clock)\n"
 	"  -c, --count N             with an event that is not a clock: a sample every N occurrences (1)\n"
 	"      --unwind-budget BYTES memory in the kernel for the unwind tables of code without frame pointers (64M)\n"
+	"      --name-cache DIR      where what debug information says is kept (/var/cache/hearth for root, else ~/.cache/hearth)\n"
+	"      --name-cache-budget BYTES\n"
+	"                            of that folder, such as 1G: the least recently used goes first (256M; 0: none is kept)\n"
+	"      --names-wait SECONDS  at the end, for debug information that is being read: such as 0, 10 or 1m (10)\n"
 	"\n"
 	"What to write:\n"
 	"  -o, --output FILE         profile.pb.gz by default; .pb.gz, .folded, .svg or .txt; may be given several times;\n"
@@ -51,6 +58,9 @@ enum {
 	OPTION_CGROUP,
 	OPTION_IDLE,
 	OPTION_UNWIND_BUDGET,
+	OPTION_NAME_CACHE,
+	OPTION_NAME_CACHE_BUDGET,
+	OPTION_NAMES_WAIT,
 	OPTION_FORMAT,
 	OPTION_KERNEL_ADDRESSES,
 	OPTION_JSON,
@@ -67,6 +77,9 @@ static const struct option OPTIONS[] = {
 	{"event", required_argument, NULL, 'e'},
 	{"count", required_argument, NULL, 'c'},
 	{"unwind-budget", required_argument, NULL, OPTION_UNWIND_BUDGET},
+	{"name-cache", required_argument, NULL, OPTION_NAME_CACHE},
+	{"name-cache-budget", required_argument, NULL, OPTION_NAME_CACHE_BUDGET},
+	{"names-wait", required_argument, NULL, OPTION_NAMES_WAIT},
 	{"output", required_argument, NULL, 'o'},
 	{"format", required_argument, NULL, OPTION_FORMAT},
 	{"kernel-addresses", no_argument, NULL, OPTION_KERNEL_ADDRESSES},
@@ -127,6 +140,17 @@ static int take_option(int option, struct record_options *o, struct given *given
 		return argument_bytes("--unwind-budget", optarg, UNWIND_BUDGET_MIN, UNWIND_BUDGET_MAX, &o->unwind_budget_bytes)
 			       ? 0
 			       : DONE(STATUS_USAGE);
+	case OPTION_NAME_CACHE:
+		o->name_cache = optarg;
+		return 0;
+	case OPTION_NAME_CACHE_BUDGET:
+		return argument_bytes("--name-cache-budget", optarg, 0, NAME_CACHE_BUDGET_MAX, &o->name_cache_bytes) ? 0
+														    : DONE(STATUS_USAGE);
+	case OPTION_NAMES_WAIT:
+		o->names_wait_ns = 0;
+		if (strcmp(optarg, "0") == 0)
+			return 0;
+		return argument_duration("--names-wait", optarg, &o->names_wait_ns) ? 0 : DONE(STATUS_USAGE);
 	case OPTION_FORMAT:
 		given->format = optarg;
 		return 0;
@@ -236,7 +260,13 @@ int record_options_parse(int argc, char **argv, struct record_options *options_o
 	struct record_options *o = options_out;
 	struct given given = {0};
 
-	*o = (struct record_options){.rate_hz = RATE_DEFAULT, .period = 1, .unwind_budget_bytes = UNWIND_BUDGET_DEFAULT};
+	*o = (struct record_options){
+		.rate_hz = RATE_DEFAULT,
+		.period = 1,
+		.unwind_budget_bytes = UNWIND_BUDGET_DEFAULT,
+		.name_cache_bytes = NAME_CACHE_BUDGET_DEFAULT,
+		.names_wait_ns = NAMES_WAIT_NS,
+	};
 	optind = 1;
 	for (int option; (option = getopt_long(argc, argv, "+ap:F:d:e:c:o:qh", OPTIONS, NULL)) >= 0;) {
 		int status = take_option(option, o, &given);

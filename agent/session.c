@@ -18,8 +18,9 @@
 #define TASK_PAUSE_NS	     (5 * NS_PER_MS) /* between two looks at the process records while they stream */
 #define TASK_SETTLE_NS	     (1 * NS_PER_MS) /* a record is in its buffer this long after its time stamp */
 #define CPU_CHECK_NS	     NS_PER_S
+#define FIRST_LOOK_NS	     NS_PER_S /* at what is sampled, so that its names are looked for while sampling goes on; then twice as late each time */
 
-enum source { SOURCE_TASKS, SOURCE_WAKE, SOURCE_DEFERRED, SOURCE_TASK_TIMER, SOURCE_CPU_TIMER };
+enum source { SOURCE_TASKS, SOURCE_WAKE, SOURCE_DEFERRED, SOURCE_TASK_TIMER, SOURCE_CPU_TIMER, SOURCE_NAMES };
 
 struct session {
 	struct session_options options;
@@ -29,7 +30,10 @@ struct session {
 	struct task_events *tasks;
 	struct sampler *sampler;
 	struct unwinder *unwinder;
+	struct name_cache *name_cache;	 /* NULL: none */
+	struct name_tables *name_tables;
 	struct frame_cache *frame_cache;
+	struct why names_trouble; /* "": none */
 	struct fold *fold;
 	int epoll_fd, task_timer_fd, cpu_timer_fd;
 	bool tasks_paused;
@@ -41,6 +45,7 @@ struct session {
 	struct sampler_counts last;
 	uint64_t cpus_reopened;
 	uint64_t drained_ns; /* CLOCK_MONOTONIC of the last drain */
+	uint64_t look_ns;    /* CLOCK_MONOTONIC of the next look at what is sampled; 0: windows are enough */
 };
 
 static int watch(struct session *s, int fd, enum source source)
@@ -90,6 +95,19 @@ static int open_timers(struct session *s)
 	return s->cpu_timer_fd < 0 ? -errno : 0;
 }
 
+static int open_names(struct session *s)
+{
+	struct name_tables_options options = {0};
+
+	/* Without the folder names cost more, and come all the same. */
+	if (s->options.name_cache_bytes &&
+	    name_cache_open(s->options.name_cache, s->options.name_cache_bytes, &s->name_cache, &s->names_trouble) < 0)
+		s->name_cache = NULL;
+	options.cache = s->name_cache;
+	int err = name_tables_create(s->options.zygote, s->images, &options, &s->name_tables);
+	return err < 0 ? err : frame_cache_create(FRAME_CACHE_BYTES, &s->frame_cache);
+}
+
 static int open_parts(struct session *s, struct why *why)
 {
 	struct fold_options fold = {
@@ -114,8 +132,8 @@ static int open_parts(struct session *s, struct why *why)
 	err = unwinder_create(s->sampler, s->images, s->symbolizer, s->processes, s->options.sampler.unwind_budget_bytes,
 			      &s->unwinder);
 	if (err == 0)
-		err = frame_cache_create(FRAME_CACHE_BYTES, &s->frame_cache);
-	struct name_sources sources = {.symbolizer = s->symbolizer, .cache = s->frame_cache};
+		err = open_names(s);
+	struct name_sources sources = {s->symbolizer, s->name_tables, s->frame_cache};
 	if (err == 0)
 		err = fold_create(&fold, s->processes, s->images, &sources, s->unwinder, &s->fold);
 	if (err < 0)
@@ -157,6 +175,7 @@ int session_start(struct session *s, struct why *why)
 {
 	begin_window(s, clock_ns(CLOCK_MONOTONIC));
 	s->drained_ns = s->window_start_ns;
+	s->look_ns = s->window_start_ns + FIRST_LOOK_NS;
 	int err = sampler_start(s->sampler, why);
 	if (err < 0)
 		return err;
@@ -167,6 +186,8 @@ int session_start(struct session *s, struct why *why)
 		err = watch(s, sampler_wake_fd(s->sampler), SOURCE_WAKE);
 	if (err == 0)
 		err = watch(s, unwinder_fd(s->unwinder), SOURCE_DEFERRED);
+	if (err == 0)
+		err = watch(s, name_tables_fd(s->name_tables), SOURCE_NAMES);
 	if (err == 0)
 		err = watch(s, s->task_timer_fd, SOURCE_TASK_TIMER);
 	if (err == 0)
@@ -242,6 +263,7 @@ static int drain(struct session *s, struct accounting *account)
 	accounting_add_counts(account, &counts, lost);
 	s->last = counts;
 	s->drained_ns = now_ns;
+	name_tables_look(s->name_tables, s->window);
 	process_table_end_window(s->processes, now_ns, s->window);
 	process_table_sweep_images(s->processes, s->window);
 	return err;
@@ -255,8 +277,14 @@ static void check_cpus(struct session *s)
 		return;
 	/* A window longer than the arenas are sized for, as that of `hearth record`, is drained in steps: what processes
 	 * left behind does not pile up. */
-	if (clock_ns(CLOCK_MONOTONIC) - s->drained_ns > s->options.sampler.window_ns + CPU_CHECK_NS)
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+	bool look = s->look_ns && now_ns >= s->look_ns;
+	if (look || now_ns - s->drained_ns > s->options.sampler.window_ns + CPU_CHECK_NS)
 		drain(s, &s->account);
+	if (look) {
+		uint64_t age_ns = now_ns - s->window_start_ns;
+		s->look_ns = age_ns < s->options.sampler.window_ns && s->window == 1 ? now_ns + age_ns : 0;
+	}
 	int reopened = sampler_check_cpus(s->sampler);
 	if (reopened > 0) {
 		s->cpus_reopened += (uint64_t)reopened;
@@ -294,6 +322,9 @@ int session_work(struct session *s)
 		case SOURCE_CPU_TIMER:
 			check_cpus(s);
 			break;
+		case SOURCE_NAMES:
+			name_tables_work(s->name_tables);
+			break;
 		}
 	}
 	/* Polling a perf event forgets its wake-up (perf_poll() of the kernel), and the caller has polled: so look, whatever
@@ -329,6 +360,30 @@ void session_stop(struct session *s)
 {
 	sampler_stop(s->sampler);
 	s->stopped = true;
+}
+
+int session_collect(struct session *s)
+{
+	int err = drain(s, &s->account);
+
+	return err == -ENOMEM ? 0 : err; /* counted as lost */
+}
+
+size_t session_names_outstanding(const struct session *s, const char **path_out)
+{
+	return name_tables_outstanding(s->name_tables, path_out);
+}
+
+const char *session_names_trouble(struct session *s)
+{
+	struct name_tables_stats stats;
+
+	name_tables_stats(s->name_tables, &stats);
+	if (s->name_cache && stats.cache_errno && stats.cache_errno != E2BIG)
+		why_set(&s->names_trouble, -stats.cache_errno, "keeping a name table on disk: %s", strerror(stats.cache_errno));
+	else if (s->name_cache)
+		s->names_trouble.text[0] = '\0';
+	return s->names_trouble.text[0] ? s->names_trouble.text : NULL;
 }
 
 int session_set_rate(struct session *s, uint64_t rate_hz)
@@ -368,6 +423,9 @@ void session_stats(const struct session *s, struct session_stats *stats_out)
 	symbolizer_stats(s->symbolizer, &stats.symbolizer);
 	unwinder_stats(s->unwinder, &stats.unwinder);
 	frame_cache_stats(s->frame_cache, &stats.frame_cache);
+	name_tables_stats(s->name_tables, &stats.name_tables);
+	if (s->name_cache)
+		name_cache_stats(s->name_cache, &stats.name_cache);
 	*stats_out = stats;
 }
 
@@ -377,6 +435,8 @@ void session_close(struct session *s)
 		return;
 	fold_destroy(s->fold);
 	frame_cache_destroy(s->frame_cache);
+	name_tables_destroy(s->name_tables);
+	name_cache_close(s->name_cache);
 	unwinder_destroy(s->unwinder);
 	sampler_close(s->sampler);
 	task_events_close(s->tasks);

@@ -16,6 +16,8 @@ struct session_options {
 	struct zygote *zygote; /* borrowed; forks what reads binaries */
 	struct sampler_options sampler;
 	bool kernel_addresses;
+	const char *name_cache;	      /* folder of name tables; NULL: name_cache_folder() */
+	uint64_t name_cache_bytes;    /* its budget; 0: no folder */
 };
 
 struct session_stats {
@@ -26,6 +28,8 @@ struct session_stats {
 	struct symbolizer_stats symbolizer;
 	struct unwinder_stats unwinder;
 	struct frame_cache_stats frame_cache;
+	struct name_tables_stats name_tables;
+	struct name_cache_stats name_cache; /* zeros when there is none */
 	uint64_t map_bytes;
 	uint64_t children_lost;
 	uint64_t cpus_reopened;
@@ -55,6 +59,16 @@ int session_end_window(struct session *s, struct accounting *account_out, struct
 
 /* Stop sampling; one session_end_window() then gives the rest. */
 void session_stop(struct session *s);
+
+/* Take what was sampled until now out of the kernel, and look for the names of it: for who wants to wait for names before the end of the
+ * window. Returns as session_end_window(). */
+int session_collect(struct session *s);
+
+/* Images that wait for their debug information to be read, and the path of the one at hand ("": none). session_work() goes on with them. */
+size_t session_names_outstanding(const struct session *s, const char **path_out);
+
+/* What is wrong with the folder of name tables, NULL: nothing. Names come all the same, and cost more. Borrowed until the next call. */
+const char *session_names_trouble(struct session *s);
 
 /* A new rate, from the next window on. */
 int session_set_rate(struct session *s, uint64_t rate_hz);

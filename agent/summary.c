@@ -62,6 +62,17 @@ static void write_incomplete(const struct profile *profile, FILE *stream)
 	}
 }
 
+/* Only what is worth a line: files whose frames have no inlined calls and lines yet, or will not get them. */
+static void write_names(const struct name_tables_stats *t, FILE *stream)
+{
+	if (t->queued)
+		fprintf(stream, "  names     the debug information of %" PRIu64 " files was not read in time; --names-wait waits longer\n",
+			t->queued);
+	if (t->failed)
+		fprintf(stream, "  names     the debug information of %" PRIu64 " files could not be read: %" PRIu64 " took too long, %" PRIu64
+				" ended their reader\n", t->failed, t->timed_out, t->crashed);
+}
+
 void summary_write_text(const struct summary *s, FILE *stream)
 {
 	const struct accounting *a = s->account;
@@ -76,6 +87,7 @@ void summary_write_text(const struct summary *s, FILE *stream)
 	write_drops(a, stream);
 	write_stacks(a, stream);
 	write_incomplete(s->profile, stream);
+	write_names(&s->stats->name_tables, stream);
 	if (s->stats->children_lost)
 		fprintf(stream, "  children  %" PRIu64 " could not be followed: too many processes\n", s->stats->children_lost);
 	if (!accounting_holds(a))
@@ -153,6 +165,51 @@ static void write_json_unwind(const struct summary *s, struct json_writer *w)
 	json_object_end(w);
 }
 
+static void write_json_names(const struct session_stats *stats, struct json_writer *w)
+{
+	const struct name_tables_stats *t = &stats->name_tables;
+	const struct frame_cache_stats *f = &stats->frame_cache;
+	const struct name_cache_stats *c = &stats->name_cache;
+
+	json_object_begin(w, "names");
+	json_uint(w, "images", t->known);
+	json_uint(w, "tables_open", t->open);
+	json_uint(w, "tables_memory_bytes", t->memory_bytes);
+	json_uint(w, "tables_queued", t->queued);
+	json_uint(w, "tables_from_cache", t->from_cache);
+	json_uint(w, "tables_compiled", t->compiled);
+	json_uint(w, "tables_compile_ns", t->compile_ns);
+	json_uint(w, "tables_compiled_bytes", t->compiled_bytes);
+	json_uint(w, "tables_lacking", t->lacking);
+	json_uint(w, "tables_failed", t->failed);
+	json_uint(w, "tables_timed_out", t->timed_out);
+	json_uint(w, "tables_crashed", t->crashed);
+	json_uint(w, "tables_damaged", t->damaged);
+	json_uint(w, "tables_closed", t->closed);
+	json_uint(w, "tables_forgotten", t->forgotten);
+	json_uint(w, "images_set_aside", t->set_aside);
+	json_uint(w, "images_gone", t->gone);
+	json_uint(w, "images_displaced", t->displaced);
+	json_uint(w, "files_opened", t->files_opened);
+	json_uint(w, "files_refused", t->files_refused);
+	json_uint(w, "frames_held", f->entries);
+	json_uint(w, "frames_bytes", f->bytes);
+	json_uint(w, "frames_hits", f->hits);
+	json_uint(w, "frames_misses", f->misses);
+	json_uint(w, "cache_files", c->files);
+	json_uint(w, "cache_bytes", c->bytes);
+	json_uint(w, "cache_budget_bytes", c->budget_bytes);
+	json_uint(w, "cache_hits", c->hits);
+	json_uint(w, "cache_misses", c->misses);
+	json_uint(w, "cache_stored", c->stored);
+	json_uint(w, "cache_store_failed", c->store_failed);
+	json_uint(w, "cache_too_large", c->too_large);
+	json_uint(w, "cache_evicted", c->evicted);
+	json_uint(w, "cache_damaged", c->damaged);
+	json_uint(w, "cache_leftovers", c->leftovers);
+	json_object_end(w);
+}
+
 static void write_json_self(const struct summary *s, struct json_writer *w)
 {
 	const struct session_stats *stats = s->stats;
@@ -216,6 +273,7 @@ void summary_write_json(const struct summary *s, FILE *stream)
 	}
 	write_json_processes(s->profile, w);
 	write_json_unwind(s, w);
+	write_json_names(s->stats, w);
 	write_json_self(s, w);
 	json_object_end(w);
 	fputc('\n', stream);
