@@ -15,7 +15,6 @@
 
 #define NAME_CACHE_BUDGET_DEFAULT (256ull << 20)
 #define NAME_CACHE_BUDGET_MAX	  (1ull << 40)
-#define NAME_CACHE_FILES_MAX	  8192
 #define NAME_CACHE_LOOK_AGAIN_S	  3600 /* when debug information was nowhere */
 
 struct name_cache;
