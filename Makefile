@@ -201,7 +201,7 @@ FUZZ_SEED    ?= 1
 FUZZ_ALL     := $(sort $(patsubst tests/fuzz/%.c,%,$(filter-out $(patsubst %,tests/fuzz/%.c,cfi_differential corpus driver fuzz mutate parts), \
 		$(wildcard tests/fuzz/*.c))))
 FUZZ_TARGETS ?= $(FUZZ_ALL)
-FUZZ_PARTS   := dwarf go line # their inputs are sections
+FUZZ_PARTS   := dwarf go line minidebug # their inputs are sections
 FUZZ_WITH    := fuzz/fuzz cfi/exercise unit/elf_writer
 .PHONY: fuzz fuzz-programs fuzz-list
 fuzz-list:
