@@ -339,5 +339,8 @@ int demangle(const char *mangled, enum demangle_style style, char *out)
 	if (!full)
 		return -ENOENT;
 	int bytes = demangle_any(mangled, false, full, SHORT_IN_MAX, &language);
-	return bytes < 0 ? bytes : (int)demangle_shorten(language, full, (size_t)bytes, out, DEMANGLE_OUT_MAX);
+	if (bytes < 0)
+		return bytes;
+	size_t length = demangle_shorten(language, full, (size_t)bytes, out, DEMANGLE_OUT_MAX);
+	return length ? (int)length : -ENOENT; /* nothing but arguments: the mangled name tells more */
 }

@@ -223,6 +223,14 @@ static void other_names_are_enoent(void **state)
 		assert_int_equal(timed(names[i]), -ENOENT);
 }
 
+/* Fuzzing found it: a constant argument of nothing. */
+static void names_without_anything_short_are_enoent(void **state)
+{
+	(void)state;
+	assert_true(demangle("_RIC0Kcd8000_E", DEMANGLE_FULL, out) > 0);
+	assert_int_equal(demangle("_RIC0Kcd8000_E", DEMANGLE_SHORT, out), -ENOENT);
+}
+
 static void long_input_is_refused(void **state)
 {
 	char *name = malloc(DEMANGLE_IN_MAX + 100);
@@ -411,6 +419,7 @@ int main(void)
 		cmocka_unit_test(long_cpp_names),
 		cmocka_unit_test(shortening_takes_any_text),
 		cmocka_unit_test(other_names_are_enoent),
+		cmocka_unit_test(names_without_anything_short_are_enoent),
 		cmocka_unit_test(long_input_is_refused),
 		cmocka_unit_test(doubling_in_cpp_is_cut),
 		cmocka_unit_test(doubling_below_a_pack_is_refused),
