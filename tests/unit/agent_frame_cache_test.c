@@ -32,7 +32,7 @@ static void add(struct frame_cache *c, uint64_t image, uint64_t serial, uint64_t
 
 	for (size_t i = 0; i < n; i++) {
 		snprintf(names[i], sizeof(names[i]), "function_%llu_%zu", (unsigned long long)vaddr / 16, i);
-		frames[i] = (struct symbolizer_frame){names[i], names[i], "/src/file.c", (int64_t)vaddr, 7};
+		frames[i] = (struct symbolizer_frame){.name = names[i], .system_name = names[i], .file = "/src/file.c", .line = (int64_t)vaddr, .start_line = 7};
 	}
 	frame_cache_add(c, &key, frames, n);
 	memset(names, 'X', sizeof(names)); /* they were copied */
@@ -116,7 +116,7 @@ static void too_large_answers(void **state)
 	add(c, 1, 0, 1, 2);
 	memset(name, 'n', 100000);
 	name[100000] = '\0';
-	struct symbolizer_frame frame = {name, name, "", 0, 0};
+	struct symbolizer_frame frame = {.name = name, .system_name = name, .file = ""};
 	frame_cache_add(c, &key, &frame, 1);
 	assert_int_equal(stats_of(c).too_large, 1);
 	assert_int_equal(stats_of(c).generations, 0);
