@@ -1,5 +1,7 @@
 #include "symbolizer/name_table.h"
 #include "symbolizer/name_table_format.h"
+#include "symbolizer/text_cache.h"
+#include "symbolizer/name_text.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -20,6 +22,8 @@ struct packed {
 	uint32_t masks[PACKED_COLUMNS];
 };
 
+#define TEXTS_BYTES_MAX (256u << 20) /* only a table that wants to be large unpacks to so much */
+
 /* Files are few, and a chain of frames names them again and again. */
 #define FILES_KEPT 256u
 struct kept_file {
@@ -34,6 +38,7 @@ struct name_table {
 	struct packed packed[NAME_TABLE_SECTIONS];
 	uint8_t *blocks; /* enum block_state of each CHECKED_BYTES */
 	struct kept_file files[FILES_KEPT];
+	struct text_cache *texts; /* unpacked, by offset in STRINGS */
 };
 
 /* --- opening ----------------------------------------------------------------------------------------------------- */
@@ -123,6 +128,9 @@ int name_table_open(int fd, struct name_table **table_out)
 	t->blocks = calloc(t->head.n_checksums + 1, 1);
 	if (!t->blocks)
 		return -ENOMEM;
+	err = text_cache_create(TEXTS_BYTES_MAX, &t->texts);
+	if (err < 0)
+		return err;
 	*table_out = t;
 	t = NULL;
 	return 0;
@@ -140,6 +148,7 @@ void name_table_close(struct name_table *t)
 	if (t->bytes)
 		munmap((void *)(uintptr_t)t->bytes, t->n_bytes);
 	free(t->blocks);
+	text_cache_destroy(t->texts);
 	free(t);
 }
 
@@ -200,19 +209,36 @@ static inline bool packed_get(struct name_table *t, enum name_table_section whic
 	return true;
 }
 
-static bool string_get(struct name_table *t, uint32_t offset, const char **text_out)
+/* Unpacks a string that is not known yet. */
+static bool string_unpack(struct name_table *t, uint32_t offset, const char **text_out)
 {
-	const struct section_head *s = &t->head.sections[SECTION_STRINGS];
+	const struct section_head *strings = &t->head.sections[SECTION_STRINGS], *dictionary = &t->head.sections[SECTION_DICTIONARY];
+	size_t bytes, room = NAME_TEXT_PACKED_MAX(NAME_TABLE_STRING_MAX);
 
-	if (offset >= s->bytes)
+	if (offset >= strings->bytes)
 		return false;
-	size_t room = s->bytes - offset < NAME_TABLE_STRING_MAX + 1 ? (size_t)(s->bytes - offset) : NAME_TABLE_STRING_MAX + 1;
-	const char *text = (const char *)t->bytes + s->offset + offset;
-	size_t bytes = strnlen(text, room);
-	if (bytes == room || !is_good(t, s->offset + offset, bytes + 1))
+	room = room < strings->bytes - offset ? room : (size_t)(strings->bytes - offset);
+	/* One block of checked bytes, seldom two; the whole dictionary, once. */
+	const uint8_t *at = section_at(t, SECTION_STRINGS, offset, room), *end = at + room;
+	if (!at || (dictionary->bytes && !is_good(t, dictionary->offset, dictionary->bytes)))
 		return false;
+	if (!text_unpack_head(&at, end, NAME_TABLE_STRING_MAX, &bytes))
+		return false;
+	char whole[NAME_TABLE_STRING_MAX + 1 + NAME_TEXT_SLACK];
+	if (!text_unpack(t->bytes + dictionary->offset, dictionary->bytes, at, end, whole, bytes))
+		return false;
+	char *text = text_cache_add(t->texts, offset, bytes + 1);
+	if (!text)
+		return false;
+	memcpy(text, whole, bytes + 1);
 	*text_out = text;
 	return true;
+}
+
+static inline bool string_get(struct name_table *t, uint32_t offset, const char **text_out)
+{
+	*text_out = text_cache_find(t->texts, offset);
+	return *text_out || string_unpack(t, offset, text_out);
 }
 
 /* --- the stream -------------------------------------------------------------------------------------------------- */
@@ -234,7 +260,7 @@ struct stream {
 	bool has_columns;
 };
 
-static inline uint64_t stream_uleb(struct stream *s)
+static uint64_t stream_long_uleb(struct stream *s)
 {
 	uint64_t value = 0;
 
@@ -246,6 +272,12 @@ static inline uint64_t stream_uleb(struct stream *s)
 	}
 	s->failed = true;
 	return 0;
+}
+
+/* Most numbers have one byte. */
+static inline uint64_t stream_uleb(struct stream *s)
+{
+	return s->at < s->end && *s->at < 0x80 ? *s->at++ : stream_long_uleb(s);
 }
 
 /* The block's first entry. */

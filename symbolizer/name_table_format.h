@@ -16,7 +16,7 @@
  *     SITES      {function, file, line, column of the call}
  *     FUNCTIONS  {name: offset in STRINGS, file, line, 1: only a symbol}
  *     FILES      {directory, name: offsets in STRINGS}
- * STRINGS end in NUL.
+ * STRINGS are packed with the DICTIONARY (symbolizer/name_text.h).
  *
  * Every CHECKED_BYTES behind the head have a checksum (XXH3, 64 bits), looked at when the first byte of them is. */
 #ifndef HEARTH_SYMBOLIZER_NAME_TABLE_FORMAT_H
@@ -32,7 +32,7 @@
 #define PACKED_SLACK 8u /* bytes behind a table of bit fields: fields are loaded as 8 bytes */
 
 enum name_table_section { SECTION_STREAM, SECTION_BLOCK_VADDRS, SECTION_BLOCK_OFFSETS, SECTION_NODES, SECTION_SITES, SECTION_FUNCTIONS,
-			  SECTION_FILES, SECTION_STRINGS, NAME_TABLE_SECTIONS };
+			  SECTION_FILES, SECTION_DICTIONARY, SECTION_STRINGS, NAME_TABLE_SECTIONS };
 
 enum entry_line {
 	LINE_SAME,
@@ -61,7 +61,7 @@ struct name_table_head {
 	uint64_t n_checksums;
 	struct section_head sections[NAME_TABLE_SECTIONS];
 };
-_Static_assert(sizeof(struct section_head) == 24 && sizeof(struct name_table_head) == 240, "a file format");
+_Static_assert(sizeof(struct section_head) == 24 && sizeof(struct name_table_head) == 264, "a file format");
 
 static inline uint64_t zigzag(int64_t value)
 {

@@ -2,6 +2,7 @@
  * follows in the order in which it is referred to, so that what is looked up together lies together. */
 #include "symbolizer/name_table_build.h"
 #include "symbolizer/name_table_format.h"
+#include "symbolizer/name_text.h"
 #include "symbolizer/table_file.h"
 #include "base/scope.h"
 
@@ -70,9 +71,12 @@ struct writer {
 	uint64_t *block_vaddrs;
 	uint32_t *block_offsets;
 	size_t n_blocks, blocks_capacity, offsets_capacity;
-	struct name_memory memory; /* of the blocks: a byte for five changes, beyond the builder's limit */
+	struct name_memory memory; /* of blocks and packed strings, beyond the builder's limit: both are a small part of what it has */
 	struct renumber nodes, sites, functions, files, strings;
 	uint32_t *string_offsets; /* by new number */
+	struct text_packer *packer;
+	uint8_t *packed; /* strings */
+	size_t n_packed, packed_capacity;
 };
 
 /* --- the stream -------------------------------------------------------------------------------------------------- */
@@ -437,12 +441,30 @@ static int put_plain(struct writer *w, enum name_table_section which, const void
 	return err < 0 ? err : table_file_align(w->file);
 }
 
+static int pack_strings(struct writer *w, uint32_t *offsets)
+{
+	size_t bytes;
+
+	int err = text_packer_create(&w->b->strings, w->strings.old_of, w->strings.n, &w->packer);
+	if (err < 0)
+		return err;
+	for (uint32_t i = 0; i < w->strings.n; i++) {
+		const char *text = name_strings_text(&w->b->strings, w->strings.old_of[i], &bytes);
+		err = name_memory_grow(&w->memory, &w->packed, &w->packed_capacity, 1, w->n_packed + NAME_TEXT_PACKED_MAX(bytes));
+		if (err < 0)
+			return err;
+		if (w->n_packed > UINT32_MAX)
+			return -E2BIG;
+		offsets[i] = (uint32_t)w->n_packed;
+		w->n_packed += text_pack(w->packer, text, bytes, w->packed + w->n_packed);
+	}
+	return 0;
+}
+
 /* Numbers strings by a first pass over who uses them, then knows where they will lie. */
 static int place_strings(struct writer *w)
 {
 	uint32_t values[PACKED_COLUMNS];
-	uint64_t offset = 0;
-	size_t bytes;
 
 	renumber(&w->strings, 0);
 	for (uint32_t i = 0; i < w->functions.n; i++)
@@ -452,32 +474,9 @@ static int place_strings(struct writer *w)
 	uint32_t *offsets = malloc(((size_t)w->strings.n + 1) * sizeof(*offsets));
 	if (!offsets)
 		return -ENOMEM;
+	int err = pack_strings(w, offsets);
 	w->string_offsets = offsets;
-	for (uint32_t i = 0; i < w->strings.n; i++) {
-		if (offset > UINT32_MAX)
-			return -E2BIG;
-		offsets[i] = (uint32_t)offset;
-		name_strings_text(&w->b->strings, w->strings.old_of[i], &bytes);
-		offset += bytes + 1;
-	}
-	return 0;
-}
-
-static int put_strings(struct writer *w)
-{
-	struct section_head *section = &w->head.sections[SECTION_STRINGS];
-	size_t bytes;
-
-	section->offset = table_file_offset(w->file);
-	section->n = w->strings.n;
-	for (uint32_t i = 0; i < w->strings.n; i++) {
-		const char *text = name_strings_text(&w->b->strings, w->strings.old_of[i], &bytes);
-		int err = table_file_put(w->file, text, bytes + 1);
-		if (err < 0)
-			return err;
-	}
-	section->bytes = table_file_offset(w->file) - section->offset;
-	return table_file_align(w->file);
+	return err;
 }
 
 static int put_tables(struct writer *w)
@@ -506,7 +505,12 @@ static int put_tables(struct writer *w)
 		err = put_packed(w, SECTION_FUNCTIONS, w->functions.n, get_function);
 	if (err == 0)
 		err = put_packed(w, SECTION_FILES, w->files.n, get_file);
-	return err < 0 ? err : put_strings(w);
+	if (err < 0)
+		return err;
+	size_t bytes;
+	const uint8_t *dictionary = text_packer_dictionary(w->packer, &bytes);
+	err = put_plain(w, SECTION_DICTIONARY, dictionary, bytes, 0);
+	return err < 0 ? err : put_plain(w, SECTION_STRINGS, w->packed, w->n_packed, w->strings.n);
 }
 
 /* --- all --------------------------------------------------------------------------------------------------------- */
@@ -557,6 +561,8 @@ static void scope_writer(struct writer *w)
 	free(w->block_vaddrs);
 	free(w->block_offsets);
 	free(w->string_offsets);
+	text_packer_destroy(w->packer);
+	free(w->packed);
 }
 
 int name_table_write(struct name_table_builder *b, int fd, uint64_t *bytes_out, struct name_table_stats *stats_out)

@@ -508,7 +508,9 @@ static void check_model(struct model *m, struct name_table *t, uint32_t at)
 		return;
 	}
 	assert_int_equal(err, 0);
-	snprintf(file_name, sizeof(file_name), m->file[at] ? "%u.c" : "", m->file[at]);
+	file_name[0] = 0;
+	if (m->file[at])
+		snprintf(file_name, sizeof(file_name), "%u.c", m->file[at]);
 	assert_string_equal(match.frames[0].file, file_name);
 	assert_int_equal(match.frames[0].line, m->line[at]);
 	assert_true(match.start <= MODEL_BASE + at && MODEL_BASE + at < match.end);
@@ -562,7 +564,9 @@ static uint8_t *damage_sample(size_t *n_out)
 	model_nodes(m, b, &seed);
 	model_rows(m, b, &seed);
 	for (uint32_t i = 0; i < 2000; i++) {
-		snprintf(name, sizeof(name), "_a_symbol_with_a_long_name_so_that_it_takes_some_place_%u", i);
+		snprintf(name, sizeof(name), "_a_symbol_with_a_name_%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x", draw(&seed, UINT32_MAX),
+			 draw(&seed, UINT32_MAX), draw(&seed, UINT32_MAX), draw(&seed, UINT32_MAX), draw(&seed, UINT32_MAX),
+			 draw(&seed, UINT32_MAX), draw(&seed, UINT32_MAX), draw(&seed, UINT32_MAX), draw(&seed, UINT32_MAX), i);
 		assert_int_equal(name_table_add_symbol(b, MODEL_BASE + 0x100000 + 16 * i, MODEL_BASE + 0x100010 + 16 * i, string(b, name)), 0);
 	}
 	AUTO_CLOSE int fd = write_table(b, NULL);
