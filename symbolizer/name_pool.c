@@ -81,6 +81,12 @@ static int slots_reserve(struct name_slots *index, struct name_memory *memory, s
 	return 0;
 }
 
+void name_slots_deinit(struct name_slots *index)
+{
+	free(index->slots);
+	*index = (struct name_slots){0};
+}
+
 /* --- strings ----------------------------------------------------------------------------------------------------- */
 
 int name_strings_init(struct name_strings *strings, struct name_memory *memory)
@@ -146,7 +152,7 @@ void name_strings_deinit(struct name_strings *strings)
 {
 	free(strings->bytes);
 	free(strings->offsets);
-	free(strings->index.slots);
+	name_slots_deinit(&strings->index);
 	*strings = (struct name_strings){0};
 }
 
@@ -184,6 +190,6 @@ int64_t name_tuples_add(struct name_tuples *tuples, const uint32_t *values)
 void name_tuples_deinit(struct name_tuples *tuples)
 {
 	free(tuples->values);
-	free(tuples->index.slots);
+	name_slots_deinit(&tuples->index);
 	*tuples = (struct name_tuples){0};
 }

@@ -22,6 +22,9 @@ struct name_slots {
 	size_t n_slots; /* 0, or a power of two */
 };
 
+/* Nothing is added any more. */
+void name_slots_deinit(struct name_slots *index);
+
 struct name_strings {
 	struct name_memory *memory;
 	char *bytes; /* each with its NUL */

@@ -69,7 +69,7 @@ int name_table_add_rows(struct name_table_builder *b, const struct name_table_ro
 /* A symbol of a symbol table: names what no node covers. Of several at one start, the best alias is for the caller to choose. */
 int name_table_add_symbol(struct name_table_builder *b, uint64_t start, uint64_t end, uint32_t name);
 
-/* Write the table. fd: an empty memfd or file, open for writing, borrowed. bytes_out: how long it became. The builder is spent. */
+/* Write the table. fd: an empty memfd or file, open for writing, borrowed. bytes_out: how long it became. The builder is spent: it can only be destroyed. */
 int name_table_write(struct name_table_builder *b, int fd, uint64_t *bytes_out, struct name_table_stats *stats_out);
 
 /* NULL is legal. */

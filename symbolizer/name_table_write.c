@@ -479,6 +479,27 @@ static int place_strings(struct writer *w)
 	return err;
 }
 
+/* What the stream was made of makes room for what strings are packed with: a builder that is full has nothing to spare. */
+static void free_spent(struct writer *w)
+{
+	struct name_table_builder *b = w->b;
+
+	free(b->ranges);
+	free(b->sequence_claims);
+	free(b->sequences);
+	free(b->row_bytes);
+	free(w->heap);
+	b->ranges = b->sequence_claims = NULL;
+	b->sequences = NULL;
+	b->row_bytes = NULL;
+	w->heap = NULL;
+	name_slots_deinit(&b->strings.index);
+	name_slots_deinit(&b->functions.index);
+	name_slots_deinit(&b->sites.index);
+	name_tuples_deinit(&b->function_ranges);
+	name_tuples_deinit(&b->sequence_ranges);
+}
+
 static int put_tables(struct writer *w)
 {
 	struct section_head *stream = &w->head.sections[SECTION_STREAM];
@@ -579,6 +600,7 @@ int name_table_write(struct name_table_builder *b, int fd, uint64_t *bytes_out, 
 		return err;
 	w.head.sections[SECTION_STREAM].offset = table_file_offset(w.file);
 	err = put_stream(&w);
+	free_spent(&w);
 	if (err == 0)
 		err = put_tables(&w);
 	if (err == 0)
