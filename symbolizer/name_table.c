@@ -431,18 +431,22 @@ static bool node_get(struct name_table *t, uint32_t node, struct node_view *view
 	return packed_get(t, SECTION_SITES, values[1], view->site) && packed_get(t, SECTION_FUNCTIONS, view->site[0], view->function);
 }
 
-/* The line table's answer, for the innermost frame. */
-static bool set_line(struct name_table *t, const struct place *place, struct name_table_frame *frame)
+/* The line table's answer, for the innermost frame. innermost: of place->node, when it has one. */
+static bool set_line(struct name_table *t, const struct place *place, const struct node_view *innermost, struct name_table_frame *frame)
 {
-	struct node_view view;
+	struct node_view other;
 	uint32_t file = place->file;
 	int64_t line = place->line;
 
 	if (place->is_of_node) {
-		if (!node_get(t, place->line_node, &view))
-			return false;
-		file = view.function[1];
-		line += view.function[2];
+		const struct node_view *view = innermost;
+		if (place->line_node != place->node) {
+			if (!node_get(t, place->line_node, &other))
+				return false;
+			view = &other;
+		}
+		file = view->function[1];
+		line += view->function[2];
 	}
 	frame->line = line < 0 || line > UINT32_MAX ? 0 : (uint32_t)line;
 	frame->column = place->column;
@@ -457,28 +461,30 @@ static bool add_frame(struct name_table *t, const struct node_view *view, struct
 	       file_get(t, view->function[1], &frame->declared_directory, &frame->declared_file);
 }
 
-static bool add_frames(struct name_table *t, uint32_t node, struct name_table_match *match)
+/* view: of the node; used up. */
+static bool add_frames(struct name_table *t, uint32_t node, struct node_view *view, struct name_table_match *match)
 {
-	struct node_view view;
-
 	for (;;) {
 		struct name_table_frame *frame = &match->frames[match->n];
-		if (!node_get(t, node, &view) || !add_frame(t, &view, frame))
+		if (!add_frame(t, view, frame))
 			return false;
 		match->n++;
-		if (!view.back)
+		if (!view->back)
 			return true;
-		if (view.back > node || match->n == sizeof(match->frames) / sizeof(match->frames[0]))
+		if (view->back > node || match->n == sizeof(match->frames) / sizeof(match->frames[0]))
 			return false;
-		node -= view.back;
-		frame[1] = (struct name_table_frame){.line = view.site[2], .column = view.site[3]};
-		if (!file_get(t, view.site[1], &frame[1].directory, &frame[1].file))
+		node -= view->back;
+		frame[1] = (struct name_table_frame){.line = view->site[2], .column = view->site[3]};
+		if (!file_get(t, view->site[1], &frame[1].directory, &frame[1].file))
+			return false;
+		if (!node_get(t, node, view))
 			return false;
 	}
 }
 
 int name_table_find(struct name_table *t, uint64_t vaddr, struct name_table_match *match_out)
 {
+	struct node_view view = {0};
 	struct place place;
 
 	int err = find_place(t, vaddr, &place);
@@ -492,10 +498,12 @@ int name_table_find(struct name_table *t, uint64_t vaddr, struct name_table_matc
 	match_out->n = 0;
 	match_out->frames[0] = (struct name_table_frame){
 		.name = "", .directory = "", .file = "", .declared_directory = "", .declared_file = ""};
-	if (!set_line(t, &place, &match_out->frames[0]))
+	if (place.node != NONE && !node_get(t, place.node, &view))
+		return -EBADMSG;
+	if (!set_line(t, &place, &view, &match_out->frames[0]))
 		return -EBADMSG;
 	if (place.node != NONE)
-		return add_frames(t, place.node, match_out) ? 0 : -EBADMSG;
+		return add_frames(t, place.node, &view, match_out) ? 0 : -EBADMSG;
 	match_out->n = 1;
 	return 0;
 }

@@ -26,7 +26,7 @@
 
 #define NAME_TABLE_MAGIC "hearthNT"
 #define NAME_TABLE_HAS_COLUMNS 1u
-#define BLOCK_ENTRIES 32u
+#define BLOCK_ENTRIES 24u
 #define CHECKED_BYTES (64u << 10)
 #define PACKED_COLUMNS 4
 #define PACKED_SLACK 8u /* bytes behind a table of bit fields: fields are loaded as 8 bytes */

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 #define CHUNK_BYTES (64u << 10)
 #define SLOTS_MIN   1024u
@@ -17,6 +18,7 @@ struct slot {
 };
 
 struct text_cache {
+	uint64_t seed; /* odd */
 	size_t budget, used;
 	struct chunk *chunks; /* the first is being filled */
 	size_t at, room;      /* in it */
@@ -31,6 +33,9 @@ int text_cache_create(size_t budget_bytes, struct text_cache **cache_out)
 	if (!cache)
 		return -ENOMEM;
 	cache->budget = budget_bytes;
+	if (getrandom(&cache->seed, sizeof(cache->seed), GRND_NONBLOCK) != sizeof(cache->seed))
+		cache->seed = (uintptr_t)cache * 0x9e3779b97f4a7c15ULL; /* as random as the kernel has placed it */
+	cache->seed |= 1;
 	cache->n_slots = SLOTS_MIN;
 	cache->slots = calloc(SLOTS_MIN, sizeof(*cache->slots));
 	if (!cache->slots) {
@@ -41,11 +46,10 @@ int text_cache_create(size_t budget_bytes, struct text_cache **cache_out)
 	return 0;
 }
 
-/* Who writes a table chooses the keys, but each is the offset of another string: to crowd n of them costs n strings all over the table, and
- * n steps; a seed would not make it dearer. */
-static struct slot *slot_of(struct slot *slots, size_t n_slots, uint32_t key)
+/* Keys are a stranger's: multiplied by a random number, so that nobody knows which of them meet. */
+static struct slot *slot_of(const struct text_cache *cache, struct slot *slots, size_t n_slots, uint32_t key)
 {
-	size_t at = (key * 0x9e3779b97f4a7c15ULL) >> 32 & (n_slots - 1);
+	size_t at = (key * cache->seed) >> 32 & (n_slots - 1);
 
 	while (slots[at].text && slots[at].key != key)
 		at = (at + 1) & (n_slots - 1);
@@ -54,7 +58,7 @@ static struct slot *slot_of(struct slot *slots, size_t n_slots, uint32_t key)
 
 const char *text_cache_find(const struct text_cache *cache, uint32_t key)
 {
-	return slot_of(cache->slots, cache->n_slots, key)->text;
+	return slot_of(cache, cache->slots, cache->n_slots, key)->text;
 }
 
 static int reserve_slot(struct text_cache *cache)
@@ -68,7 +72,7 @@ static int reserve_slot(struct text_cache *cache)
 		return -ENOMEM;
 	for (size_t i = 0; i < cache->n_slots; i++)
 		if (cache->slots[i].text)
-			*slot_of(slots, n, cache->slots[i].key) = cache->slots[i];
+			*slot_of(cache, slots, n, cache->slots[i].key) = cache->slots[i];
 	free(cache->slots);
 	cache->slots = slots;
 	cache->n_slots = n;
@@ -100,7 +104,7 @@ char *text_cache_add(struct text_cache *cache, uint32_t key, size_t bytes)
 		return NULL;
 	char *text = cache->chunks->text + cache->at;
 	cache->at += bytes;
-	*slot_of(cache->slots, cache->n_slots, key) = (struct slot){key, text};
+	*slot_of(cache, cache->slots, cache->n_slots, key) = (struct slot){key, text};
 	cache->n++;
 	return text;
 }
