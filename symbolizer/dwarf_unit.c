@@ -17,10 +17,12 @@ int dwarf_file_create(const struct elf_file *elf, bool is_dwo, struct dwarf_budg
 
 	if (!file)
 		return -ENOMEM;
-	file->elf = elf;
+	file->own_elf = *elf; /* the descriptor stays where it is */
+	file->elf = &file->own_elf;
+	file->fd = -1;
 	file->budget = budget;
 	file->reference_work = DWARF_REFERENCE_WORK;
-	int err = dwarf_sections_open(elf, is_dwo, budget, &file->sections);
+	int err = dwarf_sections_open(file->elf, is_dwo, budget, &file->sections);
 	if (err < 0) {
 		free(file);
 		return err;
@@ -45,6 +47,19 @@ int dwarf_file_create(const struct elf_file *elf, bool is_dwo, struct dwarf_budg
 	return 0;
 }
 
+int dwarf_file_open(int fd, bool is_dwo, struct dwarf_budget *budget, struct dwarf_file **file_out)
+{
+	AUTO_CLOSE int owned = fd;
+	struct elf_file elf;
+
+	int err = elf_file_open_debug(fd, &elf);
+	if (err == 0)
+		err = dwarf_file_create(&elf, is_dwo, budget, file_out);
+	if (err == 0)
+		(*file_out)->fd = take_fd(&owned);
+	return err;
+}
+
 void dwarf_file_destroy(struct dwarf_file *file)
 {
 	if (!file)
@@ -66,6 +81,8 @@ void dwarf_file_destroy(struct dwarf_file *file)
 	for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++)
 		dwarf_view_deinit(views[i]);
 	dwarf_sections_close(file->sections);
+	if (file->fd >= 0)
+		close(file->fd);
 	free(file->units);
 	free(file);
 }
@@ -104,51 +121,67 @@ static bool read_head(struct byte_reader *r, struct dwarf_unit *unit)
 	return !r->failed && unit->dies <= unit->end && (unit->shape.address_bytes == 4 || unit->shape.address_bytes == 8);
 }
 
-/* Returns 1 (a unit), 0 (one that is passed over), or an error; -ENOENT: no more. */
-static int read_unit(struct dwarf_file *file, struct dwarf_view *view, struct dwarf_unit *unit)
+/* end_out: of the unit, as far as its length makes sense; untouched otherwise. */
+static int read_unit(struct dwarf_file *file, struct dwarf_view *view, uint64_t offset, struct dwarf_unit *unit, uint64_t *end_out)
 {
 	uint64_t section = dwarf_section_bytes(file->sections, DWARF_INFO);
 	size_t bytes = HEAD_BYTES;
 	const uint8_t *at;
+	int err = dwarf_view_some(view, offset, &bytes, &at);
 
-	if (file->next_unit >= section)
-		return -ENOENT;
-	int err = dwarf_view_some(view, file->next_unit, &bytes, &at);
 	if (err < 0)
-		return err == -EBADMSG || err == -E2BIG ? -ENOENT : err;
+		return err;
 	struct byte_reader r = { .at = at, .end = at + bytes };
-	*unit = (struct dwarf_unit){ .offset = file->next_unit, .shape.offset_bytes = 4 };
+	*unit = (struct dwarf_unit){ .offset = offset, .shape.offset_bytes = 4 };
 	uint64_t length = byte_reader_u32(&r);
 	if (length == UINT32_MAX) {
 		unit->shape.offset_bytes = 8;
 		length = byte_reader_u64(&r);
 	}
-	unit->dies = unit->offset + (uint64_t)(r.at - at);
-	if (r.failed || (length >= 0xfffffff0 && unit->shape.offset_bytes == 4) || length > section - unit->dies) {
-		file->bad_units++;
-		return -ENOENT;
-	}
-	unit->end = unit->dies + length;
-	file->next_unit = unit->end;
-	if (read_head(&r, unit))
-		return 1;
-	file->bad_units++;
+	unit->dies = offset + (uint64_t)(r.at - at);
+	if (r.failed || (length >= 0xfffffff0 && unit->shape.offset_bytes == 4) || length > section - unit->dies)
+		return -EBADMSG;
+	*end_out = unit->end = unit->dies + length;
+	return read_head(&r, unit) ? 0 : -EBADMSG;
+}
+
+int dwarf_unit_at(struct dwarf_file *file, uint64_t offset, struct dwarf_unit *unit_out)
+{
+	struct dwarf_unit unit;
+	uint64_t end;
+	int err = read_unit(file, &file->info, offset, &unit, &end);
+
+	if (err < 0)
+		return err;
+	*unit_out = unit;
 	return 0;
+}
+
+/* The next one whose head makes sense. Behind one whose length does not, nothing can be found. */
+static int read_next_unit(struct dwarf_file *file, struct dwarf_view *view, struct dwarf_unit *unit)
+{
+	uint64_t section = dwarf_section_bytes(file->sections, DWARF_INFO);
+
+	while (file->next_unit < section && file->n_units + file->bad_units < DWARF_UNITS_MAX) {
+		uint64_t offset = file->next_unit;
+		file->next_unit = section;
+		int err = read_unit(file, view, offset, unit, &file->next_unit);
+		if (err != -EBADMSG)
+			return err;
+		file->bad_units++;
+	}
+	file->bad_units += file->next_unit < section; /* all that are too many */
+	file->next_unit = section;
+	return -ENOENT;
 }
 
 static int add_next_unit(struct dwarf_file *file, struct dwarf_view *view)
 {
 	struct dwarf_unit unit;
-	int got = 0;
+	int err = read_next_unit(file, view, &unit);
 
-	while (got == 0 && file->n_units + file->bad_units < DWARF_UNITS_MAX && !file->units_end)
-		got = read_unit(file, view, &unit);
-	if (got <= 0) {
-		if (got == 0 && !file->units_end)
-			file->bad_units++; /* the rest */
-		file->units_end = true;
-		return got < 0 ? got : -ENOENT;
-	}
+	if (err < 0)
+		return err == -E2BIG ? -ENOENT : err;
 	if (file->n_units == file->units_capacity) {
 		size_t wanted = file->units_capacity ? file->units_capacity * 2 : 64;
 		struct dwarf_unit *grown = reallocarray(file->units, wanted, sizeof(*grown));
@@ -174,7 +207,7 @@ int dwarf_unit_nth(struct dwarf_file *file, size_t index, const struct dwarf_uni
 
 int dwarf_unit_find(struct dwarf_file *file, uint64_t offset, const struct dwarf_unit **unit_out)
 {
-	while (file->next_unit <= offset) {
+	while (file->next_unit <= offset) { /* the last one's end is the section's */
 		int err = add_next_unit(file, &file->refs);
 		if (err < 0)
 			return err;

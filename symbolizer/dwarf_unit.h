@@ -67,14 +67,13 @@ struct dwarf_file {
 	struct dwarf_unit *units;    /* in their order, as far as they are read */
 	size_t n_units, units_capacity;
 	uint64_t next_unit;
-	bool units_end;
 	uint64_t reference_work; /* bytes left of DWARF_REFERENCE_WORK */
 	uint64_t bad_units; /* whose heads make no sense, or that are too many */
 	struct dwarf_context *contexts[DWARF_CONTEXTS_MAX];
 	uint64_t clock;
-	/* dwz's alternate file, once it was looked for. */
-	bool alt_tried;
-	struct dwarf_file *alt;
+	struct dwarf_file *alt; /* dwz's alternate file; NULL: none */
+	int fd;			/* of dwarf_file_open(), else -1 */
+	struct elf_file own_elf;
 };
 
 /* A DIE that was read. Values' texts are borrowed from its view. */
@@ -90,8 +89,11 @@ static inline bool dwarf_die_has(const struct dwarf_die *die, enum dwarf_slot sl
 	return die->slots >> slot & 1;
 }
 
-/* elf, budget: borrowed. is_dwo: its sections are ".dwo". Returns 0, -ENOENT (no .debug_info), or an error of dwarf_sections_open(). */
+/* elf: copied, its descriptor is borrowed. budget: borrowed. is_dwo: its sections are ".dwo". Returns 0, -ENOENT (no .debug_info), or an error of dwarf_sections_open(). */
 int dwarf_file_create(const struct elf_file *elf, bool is_dwo, struct dwarf_budget *budget, struct dwarf_file **file_out);
+
+/* A file that was asked for. fd: owned by the file, and closed when this fails. Returns 0 or an error as above, also of elf_file_open(). */
+int dwarf_file_open(int fd, bool is_dwo, struct dwarf_budget *budget, struct dwarf_file **file_out);
 
 /* NULL is legal. Destroys the alternate file too. */
 void dwarf_file_destroy(struct dwarf_file *file);
@@ -99,6 +101,9 @@ void dwarf_file_destroy(struct dwarf_file *file);
 /* The index-th unit. unit_out: borrowed until the next call. Units with bad heads are passed over and counted, as far as their length makes sense.
  * Returns 0, -ENOENT (there are no more), -ENOMEM or the errno of a failed read. */
 int dwarf_unit_nth(struct dwarf_file *file, size_t index, const struct dwarf_unit **unit_out);
+
+/* The unit at an offset that somebody told. Returns 0, -EBADMSG, or the errno of a failed read. */
+int dwarf_unit_at(struct dwarf_file *file, uint64_t offset, struct dwarf_unit *unit_out);
 
 /* The unit whose DIEs hold an offset. Returns as above; -ENOENT: none. */
 int dwarf_unit_find(struct dwarf_file *file, uint64_t offset, const struct dwarf_unit **unit_out);
