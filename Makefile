@@ -44,7 +44,7 @@ GENERATED := $(B)/bpf/sample.skel.h $(B)/pprof/profile.pb-c.h $(B)/pprof/flame_a
 
 .DEFAULT_GOAL := all
 .PHONY: all help deps test-deps bench-deps run test test-unit test-asan test-valgrind test-system test-kernels test-setup \
-	test-cfi test-fuzz fuzz-cfi bench bench-cfi bench-accuracy bench-programs install uninstall clean
+	test-cfi test-names test-fuzz fuzz-cfi bench bench-cfi bench-accuracy bench-programs install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -96,7 +96,7 @@ compile_commands.json: $(SRCS) Makefile ## for editors and clang tools
 	$(call say,JSON,$@)(echo '['; first=; for file in $(SRCS); do echo "$$first{\"directory\":\"$(CURDIR)\",\"file\":\"$$file\"," \
 		"\"command\":\"$(CC) $(subst ",\\\",$(HEARTH_CPPFLAGS) $(HEARTH_CFLAGS)) -c $$file\"}"; first=,; done; echo ']') >$@
 
--include $(patsubst %.o,%.d,$(LIB_OBJS) $(B)/agent/main.o) $(addsuffix .d,$(UNIT)) $(wildcard $(B)/bpf/*.d $(B)/tests/cfi/*.d $(B)/tests/fuzz/*.d)
+-include $(patsubst %.o,%.d,$(LIB_OBJS) $(B)/agent/main.o) $(addsuffix .d,$(UNIT)) $(wildcard $(B)/bpf/*.d $(B)/tests/cfi/*.d $(B)/tests/names/*.d $(B)/tests/fuzz/*.d)
 
 # --- install -----------------------------------------------------------------------------------------------
 
@@ -141,6 +141,9 @@ test-kernels: all ## boot Debian's 5.10, 6.1 and 6.12 kernels under QEMU and pro
 	$(Q)tests/run kernels
 test-cfi: $(B)/tests/cfi/oracle ## every row of every ELF file below /usr/bin and /usr/lib against libdw's
 	$(Q)tests/run cfi
+test-names: $(B)/tests/names/frames ## names from DWARF against llvm-symbolizer and addr2line: compilers' output, and FILES
+	$(Q)tests/names/compilers $<
+	$(Q)[ -z "$(FILES)" ] || tests/names/compare --frames $< --addr2line $(FILES)
 test-fuzz: ## each fuzz target for two seconds, with one seed
 	$(Q)tests/run fuzz
 test-setup: ## the README's commands in a fresh Debian 12
@@ -151,7 +154,6 @@ CFI_TESTS := $(patsubst %,$(B)/tests/cfi/%.o,compare values)
 $(B)/tests/cfi/%: $(B)/tests/cfi/%.o $(CFI_TESTS) $(B)/libhearth.a
 	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ -ldw -lelf $(HEARTH_LDLIBS) $(LDLIBS)
 
-# What DWARF says, against llvm-symbolizer and addr2line.
 $(B)/tests/names/frames: $(B)/tests/names/frames.o $(B)/libhearth.a
 	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
 
@@ -189,7 +191,7 @@ $(B)/tests/unit/symbolizer_unwind_compiler_test: UNIT_LIBS := $(B)/tests/cfi/exe
 $(B)/tests/unit/symbolizer_cfi_files_test: UNIT_LIBS := $(CFI_TESTS) $(B)/tests/cfi/exercise.o -ldw -lelf
 $(B)/tests/unit/agent_deferred_walk_test: WITH := tests/unit/walk_fixture.c tests/unit/stack_shapes.c
 $(B)/tests/unit/agent_unwind_images_test $(B)/tests/unit/agent_unwind_spaces_test: WITH := tests/unit/walk_fixture.c
-UNIT_WRITERS := $(wildcard $(addprefix tests/unit/,cfi_writer.c elf_writer.c))
+UNIT_WRITERS := $(wildcard $(addprefix tests/unit/,cfi_writer.c dwarf_writer.c elf_writer.c))
 $(B)/tests/unit/%: tests/unit/%.c $(B)/libhearth.a $(UNIT_WRITERS) $(wildcard tests/unit/*.h tests/unit/walk_fixture.c tests/unit/stack_shapes.c)
 	@mkdir -p $(@D)
 	$(call say,TEST,$@)$(CC) $(HEARTH_CPPFLAGS) $(CPPFLAGS) $(HEARTH_CFLAGS) $(CFLAGS) $(LDSAN) -MD -MP -MF $@.d -o $@ \

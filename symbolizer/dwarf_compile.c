@@ -117,13 +117,16 @@ static int compile(struct dwarf_compiler *d)
 
 int dwarf_compile(const struct dwarf_input *input, struct name_table_builder *builder, struct dwarf_stats *stats_out)
 {
-	struct dwarf_compiler d = { .input = input, .builder = builder, .ranges_work = DWARF_RANGES_WORK };
+	const uint64_t max_dies = input->max_dies ? input->max_dies : DWARF_DIES_MAX;
+	const uint64_t max_ranges = input->max_range_entries ? input->max_range_entries : DWARF_RANGES_WORK;
+	struct dwarf_compiler d = { .input = input, .builder = builder, .dies_left = max_dies, .ranges_left = max_ranges };
 
 	int err = compile(&d);
 	dwarf_split_destroy(d.split);
 	dwarf_file_destroy(d.file);
 	free(d.code);
 	free(d.ranges);
+	d.stats.dies = max_dies - d.dies_left;
 	if (err != -ENOENT)
 		*stats_out = d.stats;
 	return err;

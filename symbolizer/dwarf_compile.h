@@ -14,8 +14,11 @@ struct dwarf_input {
 	const struct elf_file *elf;	/* with .debug_info: the image, or its separate debug file; borrowed */
 	const struct debug_asker *asker; /* for ALT, DWP, DWO; NULL: none are there */
 	struct dwarf_budget *budget;
-	const uint64_t *wanted; /* sorted vaddrs: units that cover none of them are passed over; NULL: everything */
+	/* Sorted vaddrs: units, and functions, that cover none of them are passed over, and only answers for these vaddrs are right. NULL: everything. */
+	const uint64_t *wanted;
 	size_t n_wanted;
+	/* Limits of one image (SAFETY 13): DIEs, and entries of range lists. 0: 2^29 and 2^26. */
+	uint64_t max_dies, max_range_entries;
 };
 
 struct dwarf_stats {

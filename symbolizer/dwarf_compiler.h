@@ -7,7 +7,7 @@
 #include "symbolizer/symbol_ranges.h"
 
 #define DWARF_RANGES_MAX     (1u << 16)	   /* of one DIE */
-#define DWARF_RANGES_WORK    (256ull << 20) /* entries of range lists in one file */
+#define DWARF_RANGES_WORK    (64ull << 20)  /* entries of range lists in one file */
 #define DWARF_CHAIN_MAX	     32		   /* of abstract origins and specifications; compilers write 3 */
 #define DWARF_FUNCTIONS_MAX  256	   /* functions and inlined calls inside each other, on the walk's stack */
 #define DWARF_DIES_MAX	     (1ull << 29)  /* 10 times a debug build of clang */
@@ -25,7 +25,7 @@ struct dwarf_compiler {
 	size_t n_code;
 	struct dwarf_range *ranges;	/* of the DIE that was looked at last */
 	size_t n_ranges, ranges_capacity;
-	uint64_t ranges_work;
+	uint64_t dies_left, ranges_left; /* of the limits */
 	struct dwarf_split *split;	/* NULL until a skeleton is met */
 	unsigned asks;			/* files asked for */
 	int fatal;			/* why no unit can be read any more: memory, the builder's limit, a failed read */

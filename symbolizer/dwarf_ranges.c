@@ -43,8 +43,8 @@ static int add_range(struct dwarf_compiler *d, uint64_t start, uint64_t end)
 
 static int spend(struct dwarf_compiler *d)
 {
-	if (d->ranges_work) {
-		d->ranges_work--;
+	if (d->ranges_left) {
+		d->ranges_left--;
 		return 0;
 	}
 	d->stats.over_limits++;

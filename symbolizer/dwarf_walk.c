@@ -269,11 +269,9 @@ static int walk_dies(struct walk *w)
 		}
 		if (!byte_reader_left(&w->r))
 			return -EBADMSG; /* the unit ends inside the tree */
-		if (d->stats.dies == DWARF_DIES_MAX) {
-			d->stats.over_limits++;
+		if (!d->dies_left)
 			return -E2BIG;
-		}
-		d->stats.dies++;
+		d->dies_left--;
 		uint64_t offset = offset_of(w, w->r.at);
 		w->die.offset = offset;
 		err = step(w);
