@@ -84,12 +84,13 @@ static void end_work(struct name_service *s, bool failed)
 int name_service_start(struct name_service *s, uint64_t image_id, int fd, const uint64_t *wanted, size_t n_wanted)
 {
 	struct compile_request request = {.image_id = image_id, .has_wanted = wanted != NULL};
-	struct message_head head = {.serial = ++s->serial, .kind = MESSAGE_COMPILE};
+	struct message_head head = {.kind = MESSAGE_COMPILE};
 	const struct iovec parts[] = {{&request, sizeof(request)}, {(void *)(uintptr_t)wanted, wanted ? n_wanted * sizeof(*wanted) : 0}};
 	bool is_new;
 
 	if (s->is_busy)
 		return -EBUSY;
+	head.serial = ++s->serial;
 	int err = worker_link_open(&s->link, &is_new);
 	if (err < 0)
 		return err;

@@ -161,7 +161,7 @@ __attribute__((noreturn)) static void nurse(int socket, const struct zygote_opti
 
 	prctl(PR_SET_NAME, "hearth-zygote", 0, 0, 0);
 	worker_warm_up();
-	int err = confine_filter_create(&n.filter);
+	int err = options->bare ? 0 : confine_filter_create(&n.filter);
 	if (err == 0)
 		err = confine_give_up(&n.socket);
 	answer(&n, err, getpid(), 0);
@@ -210,6 +210,7 @@ int zygote_start_with(const struct zygote_options *options, struct zygote **zygo
 	z->pid = fork();
 	if (z->pid == 0) {
 		close(pair[0]);
+		free(z);
 		nurse(pair[1], &own);
 	}
 	int err = z->pid < 0 ? -errno : 0;

@@ -111,10 +111,10 @@ static void names(void **state)
 /* More than one request holds, and more text than one answer holds. */
 static void many_names(void **state)
 {
-	enum { N = 3 * PROTOCOL_ADDRESSES_MAX + 17, LONG = 3000 };
+	enum { N = PROTOCOL_ADDRESSES_MAX + 100, LONG = 4000 };
 	struct symbolizer *s = create();
 	AUTO_FREE uint64_t *vaddrs = calloc(N, sizeof(*vaddrs));
-	AUTO_FREE char *text = calloc(1, 4096);
+	AUTO_FREE char *text = calloc(1, LONG + 8);
 	struct symbolizer_reply *reply;
 	struct elf_writer w;
 
@@ -125,7 +125,7 @@ static void many_names(void **state)
 	uint32_t table = elf_writer_symtab(&w, SHT_SYMTAB);
 	memset(text, 'x', LONG);
 	for (unsigned i = 0; i < N; i++) {
-		snprintf(text + LONG, 16, "%u", i);
+		snprintf(text + LONG, 8, "%u", i);
 		vaddrs[i] = 0x1000 + 8 * (N - 1 - i);
 		elf_writer_symbol(&w, table, text, STT_FUNC, STB_GLOBAL, 1, 0x1000 + 8 * i, 8);
 	}
@@ -134,7 +134,7 @@ static void many_names(void **state)
 	assert_int_equal(symbolizer_names(s, 1, fd, -1, vaddrs, N, &reply), 0);
 	assert_int_equal(reply->n_answers, N);
 	for (unsigned i = 0; i < N; i++) {
-		snprintf(text + LONG, 16, "%u", N - 1 - i);
+		snprintf(text + LONG, 8, "%u", N - 1 - i);
 		assert_int_equal(reply->answers[i].count, 1);
 		assert_string_equal(reply->frames[reply->answers[i].first].name, text);
 	}

@@ -1,0 +1,233 @@
+/* symbolizer/name_service.c: name tables from a confined process, and processes that are not as they should be. */
+#include "symbolizer/name_service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/scope.h"
+#include "symbolizer/channel.h"
+#include "tests/unit/cmocka_prelude.h"
+#include "tests/unit/elf_writer.h"
+#include "tests/unit/zygote_fixture.h"
+
+struct seen {
+	int done, err, table_fd;
+	uint64_t image_id;
+	unsigned asked[DEBUG_ASK_KINDS];
+	uint8_t build_id[64];
+	struct name_compile_stats stats;
+};
+
+static int open_file(void *context, uint64_t image_id, const struct debug_ask *ask, unsigned nth, int *fd_out)
+{
+	struct seen *seen = context;
+
+	assert_int_equal(image_id, 7);
+	seen->asked[ask->kind]++;
+	if (ask->kind == DEBUG_ASK_BUILD_ID)
+		memcpy(seen->build_id, ask->build_id, ask->build_id_bytes);
+	if (nth)
+		return -ENOENT;
+	*fd_out = bytes_fd("no debug file", 13);
+	return 0;
+}
+
+static void done(void *context, uint64_t image_id, int err, int table_fd, const struct name_compile_stats *stats)
+{
+	struct seen *seen = context;
+
+	seen->done++;
+	seen->image_id = image_id;
+	seen->err = err;
+	seen->table_fd = table_fd;
+	seen->stats = *stats;
+}
+
+static struct name_service *create(struct zygote *zygote, struct seen *seen)
+{
+	struct name_service_callbacks callbacks = {.open = open_file, .done = done, .context = seen};
+	struct name_service *s;
+
+	*seen = (struct seen){.table_fd = -1};
+	assert_int_equal(name_service_create(zygote, &callbacks, &s), 0);
+	return s;
+}
+
+static void wait_for(struct name_service *s, const struct seen *seen)
+{
+	struct pollfd ready = {.fd = name_service_fd(s), .events = POLLIN};
+
+	while (!seen->done) {
+		assert_true(poll(&ready, 1, 70000) > 0);
+		name_service_work(s);
+	}
+	assert_int_equal(seen->done, 1);
+	assert_false(name_service_is_busy(s));
+}
+
+/* This program has debug information of its own. */
+static void a_table_of_this_program(void **state)
+{
+	AUTO_CLOSE int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	struct name_table_match match;
+	struct name_table *table;
+	struct seen seen;
+
+	(void)state;
+	struct name_service *s = create(test_zygote(), &seen);
+	assert_int_equal(name_service_start(s, 7, fd, NULL, 0), 0);
+	assert_true(name_service_is_busy(s));
+	assert_int_equal(name_service_start(s, 8, fd, NULL, 0), -EBUSY);
+	wait_for(s, &seen);
+	assert_int_equal(seen.err, 0);
+	assert_int_equal(seen.image_id, 7);
+	assert_true(sealed_bytes(seen.table_fd, UINT64_MAX) > 0);
+	assert_true(seen.stats.has_dwarf);
+	assert_int_equal(name_table_open(seen.table_fd, &table), 0);
+	close(seen.table_fd);
+	assert_int_equal(name_table_find(table, 0, &match), -ENOENT);
+	name_table_close(table);
+	/* Once more, with another process. */
+	seen = (struct seen){.table_fd = -1};
+	uint64_t wanted = 0x1234;
+	assert_int_equal(name_service_start(s, 7, fd, &wanted, 1), 0);
+	wait_for(s, &seen);
+	assert_int_equal(seen.err, 0);
+	close(seen.table_fd);
+	name_service_destroy(s);
+	name_service_destroy(NULL);
+}
+
+static void questions_for_files(void **state)
+{
+	struct elf_writer w;
+	struct seen seen;
+
+	(void)state;
+	elf_writer_sample(&w, true);
+	AUTO_CLOSE int fd = elf_writer_fd(&w);
+	elf_writer_deinit(&w);
+	struct name_service *s = create(test_zygote(), &seen);
+	assert_int_equal(name_service_start(s, 7, fd, NULL, 0), 0);
+	wait_for(s, &seen);
+	assert_int_equal(seen.err, 0);
+	assert_int_equal(seen.asked[DEBUG_ASK_BUILD_ID], 2);
+	assert_memory_equal(seen.build_id, SAMPLE_BUILD_ID, 20);
+	assert_false(seen.stats.has_debug_file);
+	close(seen.table_fd);
+	name_service_destroy(s);
+}
+
+static void errors(void **state)
+{
+	AUTO_CLOSE int text = bytes_fd("nothing", 7);
+	struct seen seen;
+
+	(void)state;
+	struct name_service *s = create(test_zygote(), &seen);
+	assert_int_equal(name_service_start(s, 7, text, NULL, 0), 0);
+	wait_for(s, &seen);
+	assert_int_equal(seen.err, -ENOEXEC);
+	assert_int_equal(seen.table_fd, -1);
+	seen.done = 0;
+	assert_int_equal(name_service_start(s, 7, -1, NULL, 0), -EBADF);
+	assert_false(name_service_is_busy(s));
+	/* Given up in the middle. */
+	AUTO_CLOSE int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(name_service_start(s, 7, fd, NULL, 0), 0);
+	name_service_destroy(s);
+	assert_int_equal(seen.done, 0);
+}
+
+/* --- processes that are not as they should be ------------------------------------------------------------------- */
+
+enum trouble { DIES, USES_UP_CPU, GARBAGE, UNSEALED, NO_TABLE, NO_BOOLS, ASKS_WRONG, TROUBLES };
+
+static void answer(const struct channel *c, const struct message *m, const struct name_compile_stats *stats, int fd)
+{
+	struct message_head head = {.serial = m->head.serial, .kind = MESSAGE_COMPILE};
+	const struct iovec part = {(void *)(uintptr_t)stats, sizeof(*stats)};
+
+	channel_send(c, &head, &part, 1, &fd, fd >= 0, true);
+}
+
+static void ask_wrong(const struct channel *c, const struct message *m)
+{
+	struct ask_request request = {.kind = DEBUG_ASK_LINK, .name_bytes = 4};
+	struct message_head head = {.serial = m->head.serial, .kind = MESSAGE_ASK};
+	const struct iovec parts[] = {{&request, sizeof(request)}, {(void *)(uintptr_t)"a\0b", 4}};
+
+	channel_send(c, &head, parts, 2, NULL, 0, true);
+}
+
+static int troublemaker(int socket)
+{
+	struct name_compile_stats stats = {0};
+	struct channel c;
+	struct message m;
+
+	if (channel_init(&c, socket, PROTOCOL_INLINE_MAX) < 0 || channel_receive(&c, 0, &m) < 0)
+		return 1;
+	const struct compile_request *request = m.payload;
+	if (request->image_id == USES_UP_CPU)
+		raise(SIGXCPU);
+	else if (request->image_id == GARBAGE)
+		send(c.fd, "garbage", 7, 0);
+	else if (request->image_id == UNSEALED)
+		answer(&c, &m, &stats, memfd_create("unsealed", MFD_ALLOW_SEALING));
+	else if (request->image_id == NO_TABLE)
+		answer(&c, &m, &stats, -1);
+	else if (request->image_id == ASKS_WRONG)
+		ask_wrong(&c, &m);
+	memset(&stats, 0xff, sizeof(stats));
+	if (request->image_id == NO_BOOLS)
+		answer(&c, &m, &stats, m.fds[0]);
+	if (request->image_id != DIES)
+		pause();
+	return 0;
+}
+
+static void troubles(void **state)
+{
+	static const struct zygote_job JOBS[] = {
+		[ZYGOTE_COMPILER] = {"trouble", troublemaker, {1ull << 40, 1 << 28, 3600, 64}, false},
+	};
+	static const struct zygote_options OPTIONS = {.jobs = JOBS, .n_jobs = 2, .bare = true};
+	struct zygote *zygote;
+	struct seen seen;
+
+	(void)state;
+	assert_int_equal(zygote_start_with(&OPTIONS, &zygote), 0);
+	struct name_service *s = create(zygote, &seen);
+	for (uint64_t which = 0; which < TROUBLES; which++) {
+		AUTO_CLOSE int fd = memfd_create("sealed", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		assert_int_equal(fcntl(fd, F_ADD_SEALS, CHANNEL_SEALS), 0);
+		seen = (struct seen){.table_fd = -1};
+		assert_int_equal(name_service_start(s, which, fd, NULL, 0), 0);
+		wait_for(s, &seen);
+		assert_int_equal(seen.err, which == USES_UP_CPU ? -ETIME : -ECHILD);
+		assert_int_equal(seen.image_id, which);
+		assert_int_equal(seen.table_fd, -1);
+		assert_false(seen.stats.has_dwarf);
+	}
+	name_service_destroy(s);
+	zygote_stop(zygote);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_table_of_this_program),
+		cmocka_unit_test(questions_for_files),
+		cmocka_unit_test(errors),
+		cmocka_unit_test(troubles),
+	};
+
+	return cmocka_run_group_tests_name("symbolizer/name_service", tests, NULL, NULL);
+}
