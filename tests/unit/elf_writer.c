@@ -14,9 +14,20 @@ void elf_writer_init(struct elf_writer *w, bool is_64)
 	w->n_sections = 1;
 }
 
+/* Room for n bytes and one more: a power of two, so that large tables are not copied with each symbol. */
+static size_t room(size_t n)
+{
+	size_t bytes = 64;
+
+	while (bytes <= n)
+		bytes *= 2;
+	return bytes;
+}
+
 static void append(struct elf_writer_section *section, const void *data, size_t bytes)
 {
-	section->data = realloc(section->data, section->bytes + bytes + 1);
+	if (!section->data || room(section->bytes) != room(section->bytes + bytes))
+		section->data = realloc(section->data, room(section->bytes + bytes));
 	assert(section->data);
 	if (bytes)
 		memcpy((char *)section->data + section->bytes, data, bytes);
