@@ -30,9 +30,34 @@ static bool is_control(uint32_t c)
 	return c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
 }
 
+#define EACH_BYTE(value) (UINT64_MAX / 255 * (value))
+
+/* Whether eight bytes are printable ASCII, which most names are: then nothing needs a closer look.
+ * Source: Bit Twiddling Hacks, "Determine if a word has a byte less than n". */
+static bool are_plain(const char *text)
+{
+	uint64_t word;
+
+	memcpy(&word, text, sizeof(word));
+	uint64_t below_space = (word - EACH_BYTE(0x20)) & ~word;
+	uint64_t other_than_del = word ^ EACH_BYTE(0x7f);
+	uint64_t is_del = (other_than_del - EACH_BYTE(1)) & ~other_than_del;
+	return ((word | below_space | is_del) & EACH_BYTE(0x80)) == 0;
+}
+
+/* Bytes of plain text at the start, in steps of eight. */
+static size_t skip_plain(const char *text, size_t bytes)
+{
+	size_t at = 0;
+
+	while (bytes - at >= 8 && are_plain(text + at))
+		at += 8;
+	return at;
+}
+
 bool text_is_utf8(const char *text, size_t bytes)
 {
-	for (size_t at = 0; at < bytes;) {
+	for (size_t at = skip_plain(text, bytes); at < bytes;) {
 		uint32_t c;
 		size_t n = decode((const unsigned char *)text + at, bytes - at, &c);
 		if (!n)
@@ -44,7 +69,7 @@ bool text_is_utf8(const char *text, size_t bytes)
 
 bool text_is_clean(const char *text, size_t bytes)
 {
-	for (size_t at = 0; at < bytes;) {
+	for (size_t at = skip_plain(text, bytes); at < bytes;) {
 		uint32_t c;
 		size_t n = decode((const unsigned char *)text + at, bytes - at, &c);
 		if (!n || is_control(c))
