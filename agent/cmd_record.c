@@ -318,15 +318,15 @@ static void summarize(struct recording *r, const struct accounting *account, con
 		.command = r->options.command ? r->options.command[0] : NULL,
 		.exit_status = r->command.status,
 	};
+	const char *trouble = session_names_trouble(r->session);
+	if (trouble && !r->options.quiet)
+		log_line(LOG_WARNING, "%s; names are found all the same, and cost more", trouble);
 	if (r->options.json)
 		summary_write_json(&summary, stdout);
 	if (r->options.quiet || r->options.json)
 		return;
 	if (session_lacks_kernel_names(r->session))
 		log_line(LOG_WARNING, "kernel symbols cannot be read; run as root with CAP_SYSLOG and kernel.kptr_restrict=0 or 1");
-	const char *trouble = session_names_trouble(r->session);
-	if (trouble)
-		log_line(LOG_WARNING, "%s; names are found all the same, and cost more", trouble);
 	summary_write_text(&summary, stderr);
 	summary_write_top(profile, RECORD_TOP, stderr);
 }

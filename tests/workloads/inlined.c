@@ -1,0 +1,32 @@
+/* Spins for argv[1] seconds in leaf(), which is inlined into middle(), which is inlined into outer(). */
+#include <stdlib.h>
+#include <time.h>
+
+#ifndef SPIN
+#define SPIN 100000 /* another number is another build id */
+#endif
+
+static volatile unsigned long sink;
+
+static inline __attribute__((always_inline)) void leaf(void)
+{
+	for (int i = 0; i < SPIN; i++)
+		sink = sink * 3 + 1; /* LEAF LINE */
+}
+
+static inline __attribute__((always_inline)) void middle(void)
+{
+	leaf(); /* MIDDLE LINE */
+}
+
+static __attribute__((noinline)) void outer(time_t end)
+{
+	while (time(NULL) < end)
+		middle(); /* OUTER LINE */
+}
+
+int main(int argc, char **argv)
+{
+	outer(time(NULL) + (argc > 1 ? atoi(argv[1]) : 3));
+	return 0;
+}
