@@ -49,13 +49,17 @@ static bool find_build_id(const uint8_t *notes, size_t bytes, size_t align, stru
 	return false;
 }
 
-/* Returns 1 when the build id was found, 0 when not, or the errno of a failed read. */
-static int read_notes(const struct elf_file *elf, uint64_t file_offset, uint64_t file_bytes, uint64_t align,
+/* left: of NOTES_BYTES_MAX. Returns 1 when the build id was found, 0 when not, or the errno of a failed read. */
+static int read_notes(const struct elf_file *elf, uint64_t file_offset, uint64_t file_bytes, uint64_t align, size_t *left,
 		      struct image_info *info)
 {
-	size_t bytes = file_bytes < NOTE_BYTES_MAX ? (size_t)file_bytes : NOTE_BYTES_MAX;
-	AUTO_FREE uint8_t *notes = malloc(bytes ? bytes : 1);
+	size_t most = *left < NOTE_BYTES_MAX ? *left : NOTE_BYTES_MAX;
+	size_t bytes = file_bytes < most ? (size_t)file_bytes : most;
 
+	if (!bytes)
+		return 0;
+	*left -= bytes;
+	AUTO_FREE uint8_t *notes = malloc(bytes);
 	if (!notes)
 		return -ENOMEM;
 	int err = elf_file_read_some(elf, file_offset, notes, &bytes);
@@ -68,12 +72,12 @@ static int read_build_id(const struct elf_file *elf, const struct elf_segment *s
 			 struct image_info *info)
 {
 	AUTO_FREE struct elf_section *sections = NULL;
-	size_t n_sections = 0;
+	size_t n_sections = 0, left = NOTES_BYTES_MAX;
 
 	for (size_t i = 0; i < n_segments; i++) {
 		if (segments[i].type != PT_NOTE)
 			continue;
-		int found = read_notes(elf, segments[i].file_offset, segments[i].file_bytes, segments[i].align, info);
+		int found = read_notes(elf, segments[i].file_offset, segments[i].file_bytes, segments[i].align, &left, info);
 		if (found)
 			return found < 0 ? found : 0;
 	}
@@ -86,7 +90,7 @@ static int read_build_id(const struct elf_file *elf, const struct elf_segment *s
 		if (sections[i].type != SHT_NOTE)
 			continue;
 		/* Section alignment is not kept by struct elf_section: GNU notes with build ids are 4-aligned. */
-		int found = read_notes(elf, sections[i].file_offset, sections[i].bytes, 4, info);
+		int found = read_notes(elf, sections[i].file_offset, sections[i].bytes, 4, &left, info);
 		if (found)
 			return found < 0 ? found : 0;
 	}

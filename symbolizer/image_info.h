@@ -5,7 +5,8 @@
 #include "symbolizer/elf_file.h"
 #include "symbolizer/symbolizer.h"
 
-#define NOTE_BYTES_MAX (64U << 10) /* read of one note segment; real ones have under 1 KiB */
+#define NOTE_BYTES_MAX (64U << 10)  /* read of one note segment; real ones have under 1 KiB */
+#define NOTES_BYTES_MAX (256U << 10) /* of all segments and sections of a file */
 
 /* Read segments and build id. A file without a build id, or with a damaged note, has build_id_bytes 0.
  * Returns 0, -EBADMSG (an executable segment is not in the file or wraps), -ENOMEM or the errno of a failed read. */

@@ -300,6 +300,25 @@ static void giant_note_is_read_in_part(void **state)
 	assert_int_equal(info.build_id_bytes, 20);
 }
 
+/* 65,535 sections of notes over the same 64 KiB took a second. */
+static void notes_are_read_up_to_a_limit(void **state)
+{
+	static const uint32_t empty[16384 / sizeof(uint32_t)]; /* notes of type 0 without a name */
+	struct image_info info;
+	struct elf_writer w;
+
+	(void)state;
+	for (size_t before = 0; before < 2; before++) {
+		elf_writer_init(&w, true);
+		for (size_t i = 0; i < (before ? NOTES_BYTES_MAX / sizeof(empty) : 2); i++)
+			elf_writer_section(&w, ".note", SHT_NOTE, 0, 0, empty, sizeof(empty));
+		elf_writer_build_id(&w, SAMPLE_BUILD_ID, 20);
+		w.n_segments = 0;
+		assert_int_equal(info_of(&w, &info), 0);
+		assert_int_equal(info.build_id_bytes, before ? 0 : 20);
+	}
+}
+
 static void truncation_gives_errors(void **state)
 {
 	(void)state;
@@ -403,6 +422,7 @@ int main(void)
 		cmocka_unit_test(build_id_from_sections_alone),
 		cmocka_unit_test(damaged_notes_give_no_build_id),
 		cmocka_unit_test(giant_note_is_read_in_part),
+		cmocka_unit_test(notes_are_read_up_to_a_limit),
 		cmocka_unit_test(truncation_gives_errors),
 		cmocka_unit_test(truncated_after_open_gives_an_error),
 		cmocka_unit_test(flipped_bits_never_crash),
