@@ -7,7 +7,9 @@
 #include <errno.h>
 #include <string.h>
 
-#define CHUNK_BYTES (64U << 10)
+#define CHUNK_BYTES	(64U << 10)
+#define SCATTERED_BYTES 256 /* of strings that are looked at here and there */
+#define WINDOW_USES_MIN 4
 
 /* A symbol table in the file. */
 struct symbol_table {
@@ -19,6 +21,7 @@ struct symbol_table {
 	char *window;
 	uint64_t window_start;
 	size_t window_bytes;
+	unsigned window_uses;
 };
 
 void symbol_set_deinit(struct symbol_set *set)
@@ -113,11 +116,14 @@ static void name_begin(const struct elf_file *elf, struct symbol_table *table, u
 			table->window = malloc(CHUNK_BYTES);
 		if (!table->window)
 			return;
+		/* Names in the order of their symbols use much of a window; to read as much for names here and there would take long. */
 		table->window_start = name;
-		table->window_bytes = CHUNK_BYTES;
+		table->window_bytes = table->window_uses >= WINDOW_USES_MIN || !table->window_bytes ? CHUNK_BYTES : SCATTERED_BYTES;
+		table->window_uses = 0;
 		if (elf_file_read_some(elf, table->strings.file_offset + name, table->window, &table->window_bytes) < 0)
 			table->window_bytes = 0;
 	}
+	table->window_uses++;
 	size_t at = name - (size_t)table->window_start;
 	if (at + 2 <= table->window_bytes)
 		memcpy(begin, table->window + at, 2);
