@@ -38,7 +38,10 @@ int dwarf_abbrevs_create(struct dwarf_sections *sections, struct dwarf_budget *b
 		return -ENOMEM;
 	dwarf_view_init(&a->view, sections, DWARF_ABBREV);
 	a->budget = budget;
-	a->work = DWARF_ABBREV_WORK;
+	/* Units whose tables begin inside each other's would have us read everything once for each of them. */
+	uint64_t bytes = dwarf_section_bytes(sections, DWARF_ABBREV);
+	a->work = bytes < (DWARF_ABBREV_WORK - DWARF_ABBREV_FREE) / DWARF_ABBREV_AGAIN ? DWARF_ABBREV_AGAIN * bytes + DWARF_ABBREV_FREE
+										      : DWARF_ABBREV_WORK;
 	*abbrevs_out = a;
 	return 0;
 }

@@ -12,7 +12,9 @@
 
 #define DWARF_ATTRIBUTES_MAX	 1024		/* of one declaration */
 #define DWARF_ABBREV_TABLE_BYTES (32u << 20)	/* compiled */
-#define DWARF_ABBREV_WORK	 (512ull << 20) /* bytes of declarations that one file may make us read */
+#define DWARF_ABBREV_WORK	 (512ull << 20) /* bytes of declarations that one file may make us read, at most */
+#define DWARF_ABBREV_AGAIN	 16		/* times that its section may be read, taken together (and DWARF_ABBREV_FREE bytes) */
+#define DWARF_ABBREV_FREE	 (16ull << 20)
 
 /* The attributes that matter. */
 enum dwarf_slot {
