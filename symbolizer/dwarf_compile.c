@@ -124,6 +124,7 @@ int dwarf_compile(const struct dwarf_input *input, struct name_table_builder *bu
 	int err = compile(&d);
 	dwarf_split_destroy(d.split);
 	dwarf_file_destroy(d.file);
+	linker_names_destroy(d.linker_names);
 	free(d.code);
 	free(d.ranges);
 	d.stats.dies = max_dies - d.dies_left;

@@ -4,6 +4,7 @@
 
 #include "symbolizer/dwarf_compile.h"
 #include "symbolizer/dwarf_unit.h"
+#include "symbolizer/linker_names.h"
 #include "symbolizer/symbol_ranges.h"
 
 #define DWARF_RANGES_MAX     (1u << 16)	   /* of one DIE */
@@ -27,6 +28,7 @@ struct dwarf_compiler {
 	size_t n_ranges, ranges_capacity;
 	uint64_t dies_left, ranges_left; /* of the limits */
 	struct dwarf_split *split;	/* NULL until a skeleton is met */
+	struct linker_names *linker_names; /* NULL until a function has only a plain name */
 	unsigned asks;			/* files asked for */
 	int fatal;			/* why no unit can be read any more: memory, the builder's limit, a failed read */
 };
@@ -47,8 +49,8 @@ bool dwarf_ranges_wanted(const struct dwarf_compiler *d);
 
 /* --- dwarf_function.c */
 
-/* A function of the name table for a DIE that is one, or is an instance of one. Returns 0 or a fatal error. */
-int dwarf_function_of(struct dwarf_compiler *d, struct dwarf_context *c, const struct dwarf_die *die, uint32_t *function_out);
+/* A function of the name table for a DIE that is one, or is an instance of one; d->ranges are those of the DIE. Returns 0 or a fatal error. */
+int dwarf_function_of(struct dwarf_compiler *d, struct dwarf_context *c, const struct dwarf_die *die, bool is_inlined, uint32_t *function_out);
 
 /* A file of the name table for a unit's file index. Returns 0 or a fatal error. */
 int dwarf_file_of(struct dwarf_compiler *d, struct dwarf_context *c, uint64_t index, uint32_t *file_out);

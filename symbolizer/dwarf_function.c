@@ -251,7 +251,31 @@ static int follow(struct dwarf_compiler *d, struct dwarf_context *home, const st
 	return 0;
 }
 
-static int add_function(struct dwarf_compiler *d, const struct function_facts *facts, uint32_t *function_out)
+/* The symbol where the function begins may tell more than DWARF's plain name. Returns 0 or a fatal error. */
+static int find_linker_name(struct dwarf_compiler *d, const struct string_place *plain, uint32_t *name_out)
+{
+	char text[NAME_TABLE_STRING_MAX], name[SYMTAB_NAME_MAX];
+	const char *bytes = "";
+	size_t n = 0;
+	int err = d->linker_names ? 0 : linker_names_create(d->input->elf, &d->linker_names);
+
+	if (err == 0 && plain->view)
+		err = dwarf_view_string(plain->view, plain->offset, sizeof(text) - 1, &bytes, &n);
+	if (err < 0)
+		return settle(d, err);
+	memcpy(text, bytes, n);
+	text[n] = 0;
+	for (size_t i = 0; i < d->n_ranges && i < 2; i++) {
+		err = linker_names_find(d->linker_names, d->ranges[i].start, text, name);
+		if (err == 0)
+			return add_string(d, name, strlen(name), name_out);
+		if (err != -ENOENT)
+			return settle(d, err);
+	}
+	return 0;
+}
+
+static int add_function(struct dwarf_compiler *d, const struct function_facts *facts, bool is_inlined, uint32_t *function_out)
 {
 	const struct string_place *place = facts->has_linkage_name ? &facts->linkage_name : &facts->name;
 	uint32_t name = 0;
@@ -261,6 +285,8 @@ static int add_function(struct dwarf_compiler *d, const struct function_facts *f
 		if (settle(d, err) < 0)
 			return d->fatal;
 	}
+	if (!is_inlined && !facts->has_linkage_name && find_linker_name(d, place, &name) < 0)
+		return d->fatal;
 	int64_t id = name_table_add_function(d->builder, name, facts->file, facts->line);
 	if (id < 0)
 		return d->fatal = (int)id;
@@ -274,14 +300,15 @@ static bool says_nothing(const struct dwarf_die *die)
 	return !(die->slots & (1u << SLOT_NAME | 1u << SLOT_LINKAGE_NAME | 1u << SLOT_DECL_FILE | 1u << SLOT_DECL_LINE));
 }
 
-int dwarf_function_of(struct dwarf_compiler *d, struct dwarf_context *c, const struct dwarf_die *die, uint32_t *function_out)
+int dwarf_function_of(struct dwarf_compiler *d, struct dwarf_context *c, const struct dwarf_die *die, bool is_inlined, uint32_t *function_out)
 {
 	const struct dwarf_value *reference = next_in_chain(die);
 	struct function_facts facts = { .file = 0 };
 	struct offset_map *memo = NULL;
 	struct die_place place;
 
-	if (reference && says_nothing(die) && place_of(c, reference, &place) == 0) {
+	/* Where it is not inlined it may have a name of the linker's, which goes by its address. */
+	if (is_inlined && reference && says_nothing(die) && place_of(c, reference, &place) == 0) {
 		bool is_local = place.file == c->file && place.offset >= c->unit.dies && place.offset < c->unit.end;
 		memo = is_local ? &place.file->local : &place.file->functions;
 		if (offset_map_find(memo, place.offset, function_out))
@@ -291,7 +318,7 @@ int dwarf_function_of(struct dwarf_compiler *d, struct dwarf_context *c, const s
 	if (err == 0)
 		err = follow(d, c, die, &facts);
 	if (err == 0)
-		err = add_function(d, &facts, function_out);
+		err = add_function(d, &facts, is_inlined, function_out);
 	if (err == 0 && memo)
 		offset_map_add(memo, place.offset, *function_out);
 	return err;

@@ -71,7 +71,7 @@ static int add_node(struct walk *w, bool is_inlined, uint32_t *node_out)
 	struct dwarf_compiler *d = w->d;
 	uint32_t function = 0, file = 0;
 
-	int err = dwarf_function_of(d, w->c, die, &function);
+	int err = dwarf_function_of(d, w->c, die, is_inlined, &function);
 	if (err == 0 && is_inlined && dwarf_die_has(die, SLOT_CALL_FILE))
 		err = dwarf_file_of(d, w->c, die->values[SLOT_CALL_FILE].number, &file);
 	if (err < 0)
