@@ -8,8 +8,10 @@
 
 #include "agent/arguments.h"
 #include "agent/check.h"
+#include "agent/cmd_addr2line.h"
 #include "agent/cmd_agent.h"
 #include "agent/cmd_record.h"
+#include "agent/cmd_symbolize.h"
 #include "symbolizer/zygote.h"
 
 static const struct {
@@ -20,6 +22,8 @@ static const struct {
 } COMMANDS[] = {
 	{"record", cmd_record, true, "sample now: the whole machine, some processes, or a command"},
 	{"agent", cmd_agent, true, "profile the whole machine all the time"},
+	{"symbolize", cmd_symbolize, true, "names for the addresses of a pprof file, from the binaries of this machine"},
+	{"addr2line", cmd_addr2line, true, "functions, files and lines of addresses in a file"},
 	{"check", cmd_check, true, "what this machine allows, and the remedy for each lack"},
 };
 #define N_COMMANDS (sizeof(COMMANDS) / sizeof(COMMANDS[0]))
@@ -29,7 +33,7 @@ static int help(FILE *stream)
 	fprintf(stream, "Usage: hearth COMMAND [OPTION]...\n\n"
 			"An always-on, whole-system CPU profiler for Linux.\n\n");
 	for (size_t i = 0; i < N_COMMANDS; i++)
-		fprintf(stream, "  %-8s %s\n", COMMANDS[i].name, COMMANDS[i].does);
+		fprintf(stream, "  %-10s %s\n", COMMANDS[i].name, COMMANDS[i].does);
 	fprintf(stream, "\n'hearth COMMAND --help' tells more. 'hearth --version' prints the version.\n"
 			"Try: sudo hearth record -d 10 -o profile.svg\n");
 	return STATUS_OK;
