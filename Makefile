@@ -183,6 +183,12 @@ $(FIX)/x86_64_no_cfi.so: FIXTURE_FLAGS = $(FIX_DEBUG) -s
 $(FIX)/arm64_omit.so: FIXTURE_FLAGS = -fomit-frame-pointer
 $(FIX)/arm64_pac.so: FIXTURE_FLAGS = -mbranch-protection=standard
 
+# Files whose DWARF is packed, or lies in other files.
+NAMES_FIX := build/tests/fixtures/names/missing
+$(NAMES_FIX): tests/fixtures/names/build $(wildcard tests/fixtures/names/*.cc tests/fixtures/names/*.h)
+	$(call say,FIXTURE,$(@D))tests/fixtures/names/build $(@D)
+$(B)/tests/unit/symbolizer_names_files_test: $(NAMES_FIX)
+
 .PHONY: unit-programs
 unit-programs: $(UNIT)
 $(B)/tests/unit/symbolizer_cfi_files_test: $(CFI_TESTS) $(B)/tests/cfi/exercise.o $(FIXTURES)
