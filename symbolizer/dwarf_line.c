@@ -209,6 +209,7 @@ struct machine {
 	struct byte_reader in;
 	struct name_table_row row;
 	uint32_t operation; /* op_index */
+	bool is_checked;    /* rows may be put as long as they are in order: none of what follows has to be looked at */
 	bool has_rows;	    /* the sequence has begun */
 	bool is_removed;    /* no code of this sequence is in the file */
 	bool is_tombstone;  /* nor of what follows this address */
@@ -286,16 +287,16 @@ static bool check_row(struct machine *m)
 	} else if (m->row.vaddr < m->last_vaddr) {
 		m->is_bad = true;
 	}
-	return !m->is_removed && !m->is_bad;
+	m->is_checked = !m->is_removed && !m->is_bad;
+	return m->is_checked;
 }
 
 static inline void put_row(struct machine *m)
 {
 	struct dwarf_line_reader *r = m->reader;
 
-	if (!m->has_rows || m->is_removed || m->is_bad || m->is_tombstone || m->row.vaddr < m->last_vaddr)
-		if (!check_row(m))
-			return;
+	if ((!m->is_checked || m->row.vaddr < m->last_vaddr) && !check_row(m))
+		return;
 	m->last_vaddr = m->row.vaddr;
 	if (r->n_rows) {
 		struct name_table_row *last = &r->rows[r->n_rows - 1];
@@ -323,7 +324,7 @@ static void start_sequence(struct machine *m)
 {
 	m->row = (struct name_table_row){ .file = file_id(m->reader, 1), .line = 1 };
 	m->operation = 0;
-	m->has_rows = m->is_removed = m->is_tombstone = m->is_bad = false;
+	m->is_checked = m->has_rows = m->is_removed = m->is_tombstone = m->is_bad = false;
 	m->reader->n_rows = 0;
 }
 
@@ -342,19 +343,26 @@ static void end_sequence(struct machine *m)
 
 /* --- the machine ------------------------------------------------------------------------------------------------- */
 
-/* Operand of most opcodes: one byte. */
+/* Nearly all operands are of one byte or two. */
 static inline uint64_t operand(struct byte_reader *in)
 {
-	if (in->at < in->end && *in->at < 0x80)
-		return *in->at++;
-	return byte_reader_uleb(in);
+	const uint8_t *at = in->at;
+
+	if (in->end - at < 2 || at[0] & at[1] & 0x80)
+		return byte_reader_uleb(in);
+	in->at = at + 1 + (at[0] >> 7);
+	return at[0] & 0x80 ? (at[0] & 0x7fu) | (unsigned)at[1] << 7 : at[0];
 }
 
 static inline int64_t signed_operand(struct byte_reader *in)
 {
-	if (in->at < in->end && *in->at < 0x80)
-		return (int64_t)((uint64_t)*in->at++ << 57) >> 57;
-	return byte_reader_sleb(in);
+	const uint8_t *at = in->at;
+
+	if (in->end - at < 2 || at[0] & at[1] & 0x80)
+		return byte_reader_sleb(in);
+	uint64_t value = operand(in);
+	unsigned unused = at[0] & 0x80 ? 64 - 14 : 64 - 7;
+	return (int64_t)(value << unused) >> unused;
 }
 
 static void advance(struct machine *m, uint64_t operations)
@@ -392,11 +400,13 @@ static void set_address(struct machine *m, struct byte_reader *operands)
 
 	if (bytes == 0 || bytes > sizeof(vaddr)) {
 		m->is_bad = true;
+		m->is_checked = false;
 		return;
 	}
 	memcpy(&vaddr, operands->at, bytes);
 	uint64_t highest = bytes == 8 ? UINT64_MAX : (1ULL << (8 * bytes)) - 1;
 	m->is_tombstone = vaddr >= highest - 1; /* -1, or -2 as in sections where -1 has a meaning */
+	m->is_checked = false;
 	m->row.vaddr = vaddr;
 	m->operation = 0;
 }

@@ -9,7 +9,7 @@
 
 #define WHOLE_BYTES	   (1u << 20)  /* sections up to this are read whole */
 #define SCATTERED_BYTES	   (64u << 20) /* and those up to this that units refer into, here and there */
-#define WINDOW_BYTES	   (1u << 20)
+#define WINDOW_BYTES	   (256u << 10) /* stays in the cache between the copy and its use; 1 MiB takes 3 % longer in all */
 #define WINDOW_FIRST_BYTES (16u << 10) /* of what is not read in order */
 #define NAME_BYTES	   32
 
