@@ -176,6 +176,23 @@ static const struct section *look(struct dwarf_sections *s, enum dwarf_section w
 	return &s->sections[which];
 }
 
+uint64_t dwarf_sections_packed_bytes(const struct elf_file *elf)
+{
+	struct dwarf_sections s = { .elf = elf };
+	uint64_t bytes = 0;
+
+	if (find_sections(&s, false) < 0)
+		return 0;
+	for (unsigned i = 0; i < DWARF_SECTIONS; i++) {
+		const struct section *section = &s.sections[i];
+		if (section->state != SECTION_UNREAD || section->packing.kind == SECTION_PLAIN)
+			continue;
+		if (__builtin_add_overflow(bytes, section->packing.bytes, &bytes))
+			return UINT64_MAX;
+	}
+	return bytes;
+}
+
 const struct elf_file *dwarf_sections_elf(const struct dwarf_sections *s)
 {
 	return s->elf;

@@ -45,6 +45,10 @@ struct dwarf_sections;
  * Relocatable files' relocations are not applied. Returns 0, -ENOMEM, -E2BIG, -EBADMSG or the errno of a failed read. */
 int dwarf_sections_open(const struct elf_file *elf, bool is_dwo, struct dwarf_budget *budget, struct dwarf_sections **sections_out);
 
+/* How many bytes the packed sections of a file claim to become, together; UINT64_MAX when that is more. 0 when there are none, or on any error.
+ * Sections of other names (.debug_loclists) do not count. */
+uint64_t dwarf_sections_packed_bytes(const struct elf_file *elf);
+
 /* The file that they are in. */
 const struct elf_file *dwarf_sections_elf(const struct dwarf_sections *s);
 

@@ -46,24 +46,11 @@ static int part_done(struct compiler *c, int err)
 /* Compressed sections are unpacked whole: they get what they need, up to two thirds; the table gets the rest. */
 static uint64_t sections_share(const struct elf_file *elf, uint64_t memory)
 {
-	AUTO_FREE struct elf_section *sections = NULL;
-	uint64_t wanted = SECTIONS_MIN, most = memory / 3 * 2;
-	size_t n = 0;
+	uint64_t packed = dwarf_sections_packed_bytes(elf), most = memory / 3 * 2;
 
-	if (elf_file_sections(elf, &sections, &n) < 0)
-		return memory / 3;
-	for (size_t i = 0; i < n; i++) {
-		Elf64_Chdr header;
-		if (!(sections[i].flags & SHF_COMPRESSED) || sections[i].type == SHT_NOBITS)
-			continue;
-		if (elf_file_read(elf, sections[i].file_offset, &header, sizeof(header)) < 0)
-			continue;
-		uint64_t bytes = elf->is_64 ? header.ch_size : header.ch_reserved; /* where Elf32_Chdr has its size is the second word */
-		if (bytes > most - (wanted < most ? wanted : most))
-			return most;
-		wanted += bytes;
-	}
-	return wanted < most ? wanted : most;
+	if (most < SECTIONS_MIN || packed > most - SECTIONS_MIN)
+		return most;
+	return SECTIONS_MIN + packed;
 }
 
 static int add_dwarf(struct compiler *c, const struct elf_file *elf, struct dwarf_budget *budget)

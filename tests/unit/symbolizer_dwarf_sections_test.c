@@ -439,6 +439,31 @@ static void too_many_sections_are_over_the_limit(void **state)
 	close(fd);
 }
 
+static void packed_bytes_are_known_beforehand(void **state)
+{
+	struct elf_writer w;
+	struct open_file f;
+
+	(void)state;
+	elf_writer_init(&w, true);
+	elf_writer_section(&w, ".debug_info", SHT_PROGBITS, 0, 0, "plain", 5);
+	add_packed(&w, PACK_ZLIB, ".debug_str", "1234567", 7, 0);
+	add_packed(&w, PACK_ZDEBUG, ".zdebug_line", "12345", 5, 0);
+	add_packed(&w, PACK_ZSTD, ".debug_addr", "123", 3, 1000);
+	add_packed(&w, PACK_ZLIB, ".debug_loclists", "1234", 4, 0);
+	open_as(&f, &w, false, MIB);
+	assert_int_equal(dwarf_sections_packed_bytes(&f.elf), 1012);
+	close_file(&f, MIB);
+	elf_writer_init(&w, true);
+	add_packed(&w, PACK_ZLIB, ".debug_str", "1234567", 7, 1ULL << 63);
+	add_packed(&w, PACK_ZLIB, ".debug_info", "1234567", 7, 1ULL << 63);
+	open_as(&f, &w, false, MIB);
+	assert_true(dwarf_sections_packed_bytes(&f.elf) == UINT64_MAX);
+	f.elf.n_sections = ELF_SECTIONS_MAX + 1;
+	assert_int_equal(dwarf_sections_packed_bytes(&f.elf), 0);
+	close_file(&f, MIB);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -448,6 +473,7 @@ int main(void)
 		cmocka_unit_test(windows_show_what_the_file_has),
 		cmocka_unit_test(strings_end_where_they_end),
 		cmocka_unit_test(packed_sections_are_unpacked),
+		cmocka_unit_test(packed_bytes_are_known_beforehand),
 		cmocka_unit_test(lies_and_bombs_are_refused),
 		cmocka_unit_test(damaged_packed_sections_are_refused),
 		cmocka_unit_test(sections_that_are_not_in_the_file_are_empty),
