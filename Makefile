@@ -188,6 +188,7 @@ NAMES_FIX := build/tests/fixtures/names/missing
 $(NAMES_FIX): tests/fixtures/names/build $(wildcard tests/fixtures/names/*.cc tests/fixtures/names/*.h)
 	$(call say,FIXTURE,$(@D))tests/fixtures/names/build $(@D)
 $(B)/tests/unit/symbolizer_names_files_test: $(NAMES_FIX)
+$(B)/tests/unit/symbolizer_dwarf_line_test: UNIT_LIBS := -Wl,--wrap=name_table_add_file,--wrap=name_table_add_rows
 
 .PHONY: unit-programs
 unit-programs: $(UNIT)

@@ -1,4 +1,5 @@
-/* symbolizer/dwarf_line.c: line programs by hand, good ones and bad ones. The builder is one of the test's own, which writes down what it is told. */
+/* symbolizer/dwarf_line.c: line programs by hand, good ones and bad ones. The builder is one of the test's own, which writes down what it is told
+ * (the linker puts it in the place of the real one: see the Makefile). */
 #include "tests/unit/cmocka_prelude.h"
 
 #include "symbolizer/dwarf_line.h"
@@ -25,7 +26,10 @@ struct name_table_builder {
 	int fail_file, fail_rows;
 };
 
-int64_t name_table_add_file(struct name_table_builder *b, const char *directory, const char *name)
+int64_t __wrap_name_table_add_file(struct name_table_builder *b, const char *directory, const char *name);
+int __wrap_name_table_add_rows(struct name_table_builder *b, const struct name_table_row *rows, size_t n, uint64_t end);
+
+int64_t __wrap_name_table_add_file(struct name_table_builder *b, const char *directory, const char *name)
 {
 	char path[2 * NAME_TABLE_STRING_MAX];
 
@@ -44,7 +48,7 @@ int64_t name_table_add_file(struct name_table_builder *b, const char *directory,
 	return (int64_t)b->n_files;
 }
 
-int name_table_add_rows(struct name_table_builder *b, const struct name_table_row *rows, size_t n, uint64_t end)
+int __wrap_name_table_add_rows(struct name_table_builder *b, const struct name_table_row *rows, size_t n, uint64_t end)
 {
 	size_t at = strlen(b->text);
 
