@@ -14,6 +14,8 @@
 #define KEPT_IDS_MAX   (1u << 20)
 #define HEADS_AGAIN    16	  /* times that the heads of a section may be read, taken together */
 #define HEADS_SMALL    (1u << 20) /* bytes of heads that are always read */
+#define TEXT_AGAIN     16	  /* bytes of paths for each byte of the section: compilers write 1.5 at most */
+#define TEXT_SMALL     (64u << 20) /* and these in any case */
 #define DONE_SHIFT     3	  /* two programs begin more than 8 bytes apart: no head is shorter */
 
 struct code_range {
@@ -164,6 +166,7 @@ static int read_table(struct dwarf_line_reader *r, const struct dwarf_line_unit 
 		r->stats.over_limits++;
 		return -E2BIG;
 	}
+	r->files.text_max = TEXT_SMALL + TEXT_AGAIN * section_bytes;
 	err = line_files_read(&r->files, &r->head, unit, builder, &damaged);
 	if (err < 0)
 		return err;

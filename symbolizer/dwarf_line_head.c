@@ -201,6 +201,11 @@ static int add_file(struct line_files *files, struct name_table_builder *builder
 		name.bytes = memcpy(cut, name.bytes, name.n);
 		cut[name.n] = 0;
 	}
+	files->text_bytes += strlen(path) + name.n;
+	if (files->text_bytes > files->text_max) {
+		files->over_limits = true;
+		return put_id(files, 0);
+	}
 	int64_t id = name_table_add_file(builder, path, name.bytes);
 	return id < 0 ? (int)id : put_id(files, (uint32_t)id);
 }

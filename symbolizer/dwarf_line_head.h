@@ -39,7 +39,9 @@ struct line_files {
 	size_t n_paths, paths_capacity;
 	uint32_t *directories; /* offsets in paths */
 	size_t n_directories, directories_capacity;
-	bool over_limits; /* some were left out of this table */
+	bool over_limits;    /* some were left out of this table */
+	uint64_t text_bytes; /* of paths that all tables have given to the builder */
+	uint64_t text_max;   /* set by the owner; files beyond it are unknown: a directory of 8 KiB may be named by each of 100,000 files */
 };
 
 void line_files_init(struct line_files *files, struct dwarf_sections *sections);

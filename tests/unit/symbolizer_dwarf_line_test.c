@@ -604,11 +604,12 @@ static struct dwarf_line_stats expect_files(unsigned version, const void *tables
 	struct bytes line = { 0 }, code = { 0 }, copy = { 0 }, strings = { 0 };
 	struct shape shape = { .version = version, .tables = &copy };
 	struct dwarf_line_unit unit = { .address_bytes = 8, .directory = "/home", .name = "a.c" };
-	char text[1000] = "";
+	static char text[200000];
 	const uint32_t *files;
 	struct fixture f;
 	size_t n;
 
+	text[0] = 0;
 	put(&strings, "one.c", 6);
 	put(&copy, tables, n_tables);
 	put_program(&code, "address 1000; copy; advance 1; end");
@@ -687,6 +688,18 @@ static void tables_have_limits(void **state)
 	put_text(&b, "");
 	put(&b, "x\0\0\0\0", 6);
 	assert_int_equal(expect_files(4, b.data, b.n, 2, "? /home|x ").over_limits, 1);
+	b.n = 0;
+	put_text(&b, directory); /* which 20,000 files name: 160 MB */
+	put_text(&b, "");
+	for (unsigned i = 0; i < 20000; i++)
+		put(&b, "x\0\1\0\0", 5);
+	put_text(&b, "");
+	expected = calloc(16, 8100);
+	strcat(expected, "? ");
+	for (unsigned i = 1; i < 16; i++)
+		strcat(strcat(strcat(expected, "/home/"), directory), "|x ");
+	assert_int_equal(expect_files(4, b.data, b.n, 20001, expected).over_limits, 1);
+	free(expected);
 	free(directory);
 	free(b.data);
 }
