@@ -213,7 +213,7 @@ void dwarf_view_deinit(struct dwarf_view *view)
 	if (view->buffer)
 		view->sections->budget->left += view->capacity;
 	free(view->buffer);
-	*view = (struct dwarf_view){ .sections = view->sections, .section = view->section };
+	*view = (struct dwarf_view){ .sections = view->sections, .section = view->section, .is_scattered = view->is_scattered };
 }
 
 /* What is in the buffer need not be kept. */
@@ -245,7 +245,7 @@ static int move_window(struct dwarf_view *view, const struct section *section, u
 	bool in_order = view->bytes && offset >= view->offset && offset - view->offset <= view->bytes;
 	uint64_t left = section->bytes - offset;
 
-	if (!NAMES[view->section].is_scattered)
+	if (!NAMES[view->section].is_scattered && !view->is_scattered)
 		view->window = WINDOW_BYTES;
 	else if (!in_order)
 		view->window = WINDOW_FIRST_BYTES;

@@ -63,6 +63,7 @@ struct dwarf_view {
 	size_t capacity;
 	uint64_t offset; /* of buffer[0] in the section */
 	size_t bytes;	 /* in buffer */
+	bool is_scattered; /* set by the caller behind dwarf_view_init(): looked at here and there, so that little is read around what is asked for */
 	size_t window;	 /* bytes to read at the next miss at least: more and more while the section is read in order */
 };
 

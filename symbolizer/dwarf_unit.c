@@ -29,6 +29,7 @@ int dwarf_file_create(const struct elf_file *elf, bool is_dwo, struct dwarf_budg
 	}
 	dwarf_view_init(&file->info, file->sections, DWARF_INFO);
 	dwarf_view_init(&file->refs, file->sections, DWARF_INFO);
+	file->refs.is_scattered = true;
 	dwarf_view_init(&file->str, file->sections, DWARF_STR);
 	dwarf_view_init(&file->line_str, file->sections, DWARF_LINE_STR);
 	dwarf_view_init(&file->str_offsets, file->sections, DWARF_STR_OFFSETS);
@@ -228,6 +229,20 @@ int dwarf_unit_find(struct dwarf_file *file, uint64_t offset, const struct dwarf
 
 /* --- DIEs ------------------------------------------------------------------------------------------------------------ */
 
+/* A value of fixed length, when the bytes reach far enough to load 8 of them. */
+static inline bool read_fast(const struct dwarf_step *step, struct byte_reader *r, struct dwarf_value *value)
+{
+	uint64_t loaded;
+
+	if (step->kind != FORM_FIXED || step->bytes == 0 || step->bytes > sizeof(loaded) || byte_reader_left(r) < sizeof(loaded))
+		return false;
+	memcpy(&loaded, r->at, sizeof(loaded)); /* little-endian, as elf_file_open() wants it */
+	value->form = step->form;
+	value->number = loaded & UINT64_MAX >> (64 - 8 * step->bytes);
+	r->at += step->bytes;
+	return true;
+}
+
 bool dwarf_die_read(const struct dwarf_context *c, const struct dwarf_abbrev *abbrev, struct byte_reader *r, struct dwarf_die *die_out)
 {
 	const struct dwarf_step *step = c->table->steps + abbrev->read, *end = step + abbrev->n_read;
@@ -242,7 +257,8 @@ bool dwarf_die_read(const struct dwarf_context *c, const struct dwarf_abbrev *ab
 				return false;
 			continue;
 		}
-		if (!dwarf_form_read(r, step->form, c->unit.shape, step->constant, &die_out->values[step->slot]))
+		struct dwarf_value *value = &die_out->values[step->slot];
+		if (!read_fast(step, r, value) && !dwarf_form_read(r, step->form, c->unit.shape, step->constant, value))
 			return false;
 		die_out->slots |= 1u << step->slot;
 	}

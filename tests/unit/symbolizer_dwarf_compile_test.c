@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/scope.h"
 #include "symbolizer/dwarf_abbrev.h"
 #include "symbolizer/dwarf_compiler.h"
 #include "tests/unit/cmocka_prelude.h"
@@ -703,6 +704,55 @@ static void too_many_attributes_are_refused(void **state)
 	}
 }
 
+static void put_block(struct dwarf_writer *w, uint8_t code, uint32_t bytes)
+{
+	AUTO_FREE uint8_t *block = calloc(1, bytes);
+
+	assert_non_null(block);
+	put_u8(&w->info, code);
+	put_u32(&w->info, bytes);
+	put(&w->info, block, bytes);
+}
+
+/* One unit of several windows, with a DIE that is cut by one and a DIE that is longer than one; what is referred to lies behind or before. */
+static void long_units_are_read_window_by_window(void **state)
+{
+	AUTO_DWARF struct dwarf_writer w = { 0 };
+
+	(void)state;
+	put_usual(&w);
+	w.abbrev.n--; /* one more */
+	ABBREV(&w, N_USUAL, DW_TAG_variable, 0, DW_AT_location, DW_FORM_block4, 0, 0);
+	put_u8(&w.abbrev, 0);
+	size_t unit = begin_unit(&w, 5, false, 0);
+	put_u8(&w.info, UNIT);
+	uint32_t first = here(&w, unit);
+	put_u8(&w.info, ABSTRACT);
+	put_text(&w.info, "first");
+	put_u8(&w.info, CONCRETE);
+	size_t patch = w.info.n;
+	put_u32(&w.info, 0);
+	put_range(&w, 0x2000, 16);
+	put_function(&w, FUNCTION, "around", 0x3000, 0x100);
+	put_block(&w, N_USUAL, DWARF_WINDOW_BYTES - 1000);
+	put_inlined(&w, first, 0x3010, 16, 1);
+	put_block(&w, N_USUAL, DWARF_WINDOW_BYTES + 1000);
+	PUT(&w.info, 0, 0);
+	uint32_t last = here(&w, unit);
+	put_u8(&w.info, ABSTRACT);
+	put_text(&w.info, "last");
+	put_u8(&w.info, 0);
+	end_unit(&w, unit);
+	memcpy(w.info.bytes + patch, &last, 4);
+	put_tree(&w, 5, false);
+	AUTO_NAMES struct names *n = names_of(&w, NULL, 0);
+	assert_string_equal(names_at(n, 0x2000), "last");
+	assert_string_equal(names_at(n, 0x3010), "first around");
+	assert_string_equal(names_at(n, 0x3020), "around");
+	assert_string_equal(names_at(n, 0x2210 - 1), "alone");
+	assert_int_equal(n->stats.bad_units + n->stats.bad_references, 0);
+}
+
 /* Many functions that name one long list would have us read it for each: the work of a file is bounded. */
 static void long_lists_are_not_read_for_ever(void **state)
 {
@@ -853,6 +903,7 @@ int main(void)
 		cmocka_unit_test(a_length_behind_the_end_ends_the_units),
 		cmocka_unit_test(abbreviations_without_order_are_found),
 		cmocka_unit_test(too_many_attributes_are_refused),
+		cmocka_unit_test(long_units_are_read_window_by_window),
 		cmocka_unit_test(long_lists_are_not_read_for_ever),
 		cmocka_unit_test(a_file_has_a_limit_of_dies),
 		cmocka_unit_test(a_die_has_a_limit_of_ranges),
