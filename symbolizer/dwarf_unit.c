@@ -384,7 +384,7 @@ int dwarf_context_open(struct dwarf_file *file, const struct dwarf_unit *unit, c
 	set_bases(c, presets, root_out);
 	if (dwarf_die_has(root_out, SLOT_LOW_PC))
 		dwarf_address(c, &root_out->values[SLOT_LOW_PC], &c->low_pc);
-	if (!c->has_lines)
+	if (!c->has_lines && !dwarf_die_has(root_out, SLOT_DWO_NAME))
 		return 0;
 	c->directory = copy_text(c, root_out, SLOT_COMP_DIR);
 	c->name = copy_text(c, root_out, SLOT_NAME);

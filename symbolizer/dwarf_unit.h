@@ -41,7 +41,7 @@ struct dwarf_context {
 	struct dwarf_context *lines; /* NULL: its own */
 	bool has_lines;
 	uint64_t stmt_list;
-	char *directory, *name; /* NULL: unknown; for the names of files */
+	char *directory, *name; /* NULL: unknown, or not wanted; for the names of files and of split units */
 	bool files_read;
 	uint32_t *files; /* index -> file of the name table */
 	size_t n_files;

@@ -84,7 +84,7 @@ void end_unit(struct dwarf_writer *w, size_t at)
 int dwarf_writer_fd(const struct dwarf_writer *w)
 {
 	static const char *const NAMES[] = { ".debug_info", ".debug_abbrev", ".debug_str", ".debug_str_offsets", ".debug_addr",
-					     ".debug_ranges", ".debug_rnglists" };
+					     ".debug_ranges", ".debug_rnglists", ".gnu_debugaltlink" };
 	const struct writer *parts = (const struct writer *)w;
 	struct elf_writer elf;
 

@@ -12,7 +12,7 @@
 
 /* The sections of a file. */
 struct dwarf_writer {
-	struct writer info, abbrev, str, str_offsets, addr, ranges, rnglists;
+	struct writer info, abbrev, str, str_offsets, addr, ranges, rnglists, altlink;
 };
 void dwarf_writer_free(struct dwarf_writer *w);
 #define AUTO_DWARF __attribute__((cleanup(dwarf_writer_free)))

@@ -5,12 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/scope.h"
 #include "symbolizer/dwarf_abbrev.h"
 #include "symbolizer/dwarf_compiler.h"
 #include "tests/unit/cmocka_prelude.h"
 #include "tests/unit/dwarf_writer.h"
+#include "tests/unit/elf_writer.h"
 
 /* Abbreviations that most tests use. */
 enum {
@@ -880,6 +882,106 @@ static void damage_is_survived(void **state)
 	}
 }
 
+/* Hands over what is in fds, one after the other, and remembers what was asked for. */
+struct candidates {
+	int fds[4];
+	unsigned n, asked;
+	enum debug_ask_kind kinds[16];
+	char names[16][32], directories[16][32];
+	uint8_t id[64], id_bytes;
+};
+
+static int hand_over(void *context, const struct debug_ask *ask, unsigned nth, int *fd_out)
+{
+	struct candidates *c = context;
+
+	assert_true(c->asked < 16);
+	c->kinds[c->asked] = ask->kind;
+	snprintf(c->names[c->asked], sizeof(c->names[0]), "%s", ask->name);
+	snprintf(c->directories[c->asked++], sizeof(c->directories[0]), "%s", ask->directory);
+	memcpy(c->id, ask->build_id, sizeof(c->id));
+	c->id_bytes = ask->build_id_bytes;
+	if (nth >= c->n)
+		return -ENOENT;
+	*fd_out = dup(c->fds[nth]);
+	return *fd_out < 0 ? -errno : 0;
+}
+
+/* Strangers' files in place of what was asked for: passed over, and the unit's skeleton says what it can. */
+static void split_files_that_are_others_are_missing(void **state)
+{
+	AUTO_DWARF struct dwarf_writer w = { 0 }, other = { 0 };
+	struct candidates c = { .n = 3 };
+	const struct debug_asker asker = { hand_over, &c };
+
+	(void)state;
+	put_usual(&other);
+	put_tree(&other, 5, false);
+	c.fds[0] = dwarf_writer_fd(&other); /* no .dwo sections */
+	c.fds[1] = bytes_fd("no ELF file", 11);
+	c.fds[2] = bytes_fd("", 0);
+	ABBREV(&w, 1, DW_TAG_compile_unit, 1, DW_AT_GNU_dwo_name, DW_FORM_string, DW_AT_GNU_dwo_id, DW_FORM_data8, DW_AT_comp_dir,
+	       DW_FORM_string, 0, 0);
+	ABBREV(&w, 2, DW_TAG_subprogram, 0, DW_AT_name, DW_FORM_string, DW_AT_low_pc, DW_FORM_addr, DW_AT_high_pc, DW_FORM_data4, 0, 0);
+	put_u8(&w.abbrev, 0);
+	size_t unit = begin_unit(&w, 4, false, 0);
+	put_u8(&w.info, 1);
+	put_text(&w.info, "a.dwo");
+	put_u64(&w.info, 0x1234567890abcdef);
+	put_text(&w.info, "/build");
+	put_function(&w, 2, "of_skeleton", 0x2000, 16);
+	put_u8(&w.info, 0);
+	end_unit(&w, unit);
+	AUTO_NAMES struct names *n = names_of(&w, &(struct dwarf_input){ .asker = &asker }, 0);
+	assert_string_equal(names_at(n, 0x2000), "of_skeleton");
+	assert_int_equal(n->stats.missing_files, 1);
+	assert_int_equal(c.asked, 8); /* the package, then the .dwo: each three candidates and one that is not there */
+	assert_int_equal(c.kinds[0], DEBUG_ASK_DWP);
+	assert_int_equal(c.kinds[4], DEBUG_ASK_DWO);
+	assert_string_equal(c.names[4], "a.dwo");
+	assert_string_equal(c.directories[4], "/build");
+	AUTO_NAMES struct names *alone = names_of(&w, NULL, 0);
+	assert_string_equal(names_at(alone, 0x2000), "of_skeleton");
+	assert_int_equal(alone->stats.missing_files, 1);
+	for (unsigned i = 0; i < 3; i++)
+		close(c.fds[i]);
+}
+
+static void alternate_files_have_the_build_id_of_the_link(void **state)
+{
+	AUTO_DWARF struct dwarf_writer w = { 0 }, other = { 0 };
+	struct candidates c = { .n = 1 };
+	const struct debug_asker asker = { hand_over, &c };
+
+	(void)state;
+	put_usual(&other);
+	put_tree(&other, 5, false);
+	c.fds[0] = dwarf_writer_fd(&other); /* without a build id */
+	put_usual(&w);
+	w.abbrev.n--;
+	ABBREV(&w, N_USUAL, DW_TAG_subprogram, 0, DW_AT_abstract_origin, DW_FORM_GNU_ref_alt, DW_AT_low_pc, DW_FORM_addr, DW_AT_high_pc,
+	       DW_FORM_data4, 0, 0);
+	put_u8(&w.abbrev, 0);
+	put_text(&w.altlink, "common.debug");
+	PUT(&w.altlink, 1, 2, 3, 4, 5, 6, 7, 8);
+	put_tree(&w, 5, false);
+	size_t unit = begin_unit(&w, 5, false, 0);
+	PUT(&w.info, UNIT, N_USUAL);
+	put_u32(&w.info, 13);
+	put_range(&w, 0x4000, 16);
+	put_u8(&w.info, 0);
+	end_unit(&w, unit);
+	AUTO_NAMES struct names *n = names_of(&w, &(struct dwarf_input){ .asker = &asker }, 0);
+	assert_int_equal(n->stats.missing_files, 1);
+	assert_int_equal(c.kinds[0], DEBUG_ASK_ALT);
+	assert_string_equal(c.names[0], "common.debug");
+	assert_int_equal(c.id_bytes, 8);
+	assert_memory_equal(c.id, "\1\2\3\4\5\6\7\10", 8);
+	assert_string_equal(names_at(n, 0x2014), "deep inner outer");
+	assert_string_equal(names_at(n, 0x4000), "");
+	close(c.fds[0]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -908,6 +1010,8 @@ int main(void)
 		cmocka_unit_test(a_file_has_a_limit_of_dies),
 		cmocka_unit_test(a_die_has_a_limit_of_ranges),
 		cmocka_unit_test(cut_files_are_read_as_far_as_they_go),
+		cmocka_unit_test(split_files_that_are_others_are_missing),
+		cmocka_unit_test(alternate_files_have_the_build_id_of_the_link),
 		cmocka_unit_test(damage_is_survived),
 	};
 
