@@ -44,7 +44,7 @@ GENERATED := $(B)/bpf/sample.skel.h $(B)/pprof/profile.pb-c.h $(B)/pprof/flame_a
 
 .DEFAULT_GOAL := all
 .PHONY: all help deps test-deps bench-deps run test test-unit test-asan test-valgrind test-system test-kernels test-setup \
-	test-cfi test-names test-fuzz fuzz-cfi bench bench-cfi bench-accuracy bench-programs install uninstall clean bench-window-names
+	test-cfi test-names test-fuzz fuzz-cfi bench bench-cfi bench-confine bench-accuracy bench-programs install uninstall clean bench-window-names
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -261,6 +261,11 @@ $(B)/bench/cfi: $(B)/bench/cfi.o $(B)/libhearth.a
 bench-window-names: $(B)/bench/window_names ## what naming a window costs, with names held over windows and without
 	$(Q)$(B)/bench/window_names
 $(B)/bench/window_names: $(B)/bench/window_names.o $(B)/libhearth.a
+	$(call say,LINK,$@)$(CC) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
+
+bench-confine: $(B)/bench/confine ## what the confined process costs, beside the same code in the same process
+	$(Q)$(B)/bench/confine $(firstword $(wildcard /lib/x86_64-linux-gnu/libc.so.6))
+$(B)/bench/confine: $(B)/bench/confine.o $(B)/libhearth.a
 	$(call say,LINK,$@)$(CC) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
 
 bench-programs: bench-deps ## how many stacks of real programs are complete; installs what is missing only with --install

@@ -266,7 +266,7 @@ static int start(struct agent *a)
 		return err;
 	}
 	governor_init(&a->governor, o->max_share, o->rate_hz);
-	a->cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+	a->cpu_ns = session_cpu_ns(a->session);
 	a->window_end_ns = clock_ns(CLOCK_MONOTONIC) + o->window_ns;
 	log_line(LOG_INFO, "sampling %s on the whole machine at %" PRIu64 " Hz, windows of %.1f s into %s", o->event.name,
 		 o->rate_hz, (double)o->window_ns / 1e9, o->output);
@@ -276,7 +276,7 @@ static int start(struct agent *a)
 static void govern(struct agent *a, const struct accounting *account, uint64_t duration_ns)
 {
 	struct session_stats stats;
-	uint64_t cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID), own_ns = cpu_ns - a->cpu_ns + account->program_ns;
+	uint64_t cpu_ns = session_cpu_ns(a->session), own_ns = cpu_ns - a->cpu_ns + account->program_ns;
 	uint64_t before_hz = a->governor.rate_hz;
 
 	a->cpu_ns = cpu_ns;

@@ -312,7 +312,7 @@ static void summarize(struct recording *r, const struct accounting *account, con
 		.period = r->options.period,
 		.time_ns = profile->time_ns,
 		.duration_ns = (uint64_t)profile->duration_ns,
-		.own_cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID),
+		.own_cpu_ns = session_cpu_ns(r->session),
 		.files = files,
 		.n_files = written ? r->options.n_outputs : 0,
 		.command = r->options.command ? r->options.command[0] : NULL,

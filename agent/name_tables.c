@@ -651,6 +651,7 @@ size_t name_tables_outstanding(const struct name_tables *t, const char **path_ou
 void name_tables_stats(const struct name_tables *t, struct name_tables_stats *stats_out)
 {
 	*stats_out = t->stats;
+	stats_out->compile_cpu_ns = t->service ? name_service_cpu_ns(t->service) : 0;
 	stats_out->known = t->n_known;
 	stats_out->open = t->n_open;
 	stats_out->queued = t->n_queued + !!t->compiling;

@@ -40,6 +40,7 @@ struct name_tables_stats {
 	uint64_t from_cache;	/* tables found on disk */
 	uint64_t compiled;
 	uint64_t compile_ns;	/* wall time of all compilations */
+	uint64_t compile_cpu_ns; /* CPU time of them */
 	uint64_t compiled_bytes;
 	uint64_t lacking;	/* of the compiled: images without debug information */
 	uint64_t failed;	/* compilations that gave no table, for whatever reason */

@@ -407,6 +407,14 @@ bool session_lacks_kernel_names(const struct session *s)
 	return fold_lacks_kernel_names(s->fold);
 }
 
+uint64_t session_cpu_ns(const struct session *s)
+{
+	struct symbolizer_stats stats;
+
+	symbolizer_stats(s->symbolizer, &stats);
+	return clock_ns(CLOCK_PROCESS_CPUTIME_ID) + stats.worker_cpu_ns;
+}
+
 void session_stats(const struct session *s, struct session_stats *stats_out)
 {
 	struct session_stats stats = {

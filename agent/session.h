@@ -77,6 +77,9 @@ uint64_t session_rate(const struct session *s);
 /* Ticks counted so far in this window, early drains aside; for a progress line. */
 uint64_t session_window_ns(const struct session *s); /* age of the window */
 bool session_lacks_kernel_names(const struct session *s);
+/* CPU time of this process and of the one that names, since the beginning. What is compiled in the background is not in it: sampling less
+ * often would not make it less. */
+uint64_t session_cpu_ns(const struct session *s);
 void session_stats(const struct session *s, struct session_stats *stats_out);
 
 /* NULL is legal. */

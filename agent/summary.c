@@ -62,6 +62,17 @@ static void write_incomplete(const struct profile *profile, FILE *stream)
 	}
 }
 
+/* Only when the process that reads binaries had to be started again. */
+static void write_symbolizer(const struct symbolizer_stats *y, FILE *stream)
+{
+	if (y->worker_restarts)
+		fprintf(stream, "  names     the process that reads binaries died or was ended %" PRIu64 " times (%" PRIu64 " too slow, %" PRIu64
+				" wrong answers); %" PRIu64 " files were set aside\n",
+			y->worker_restarts, y->worker_timeouts, y->replies_rejected, y->images_set_aside);
+	else if (y->worker_pauses)
+		fprintf(stream, "  names     there was no process that reads binaries; 'hearth check' tells more\n");
+}
+
 /* Only what is worth a line: files whose frames have no inlined calls and lines yet, or will not get them. */
 static void write_names(const struct name_tables_stats *t, FILE *stream)
 {
@@ -88,6 +99,7 @@ void summary_write_text(const struct summary *s, FILE *stream)
 	write_stacks(a, stream);
 	write_incomplete(s->profile, stream);
 	write_names(&s->stats->name_tables, stream);
+	write_symbolizer(&s->stats->symbolizer, stream);
 	if (s->stats->children_lost)
 		fprintf(stream, "  children  %" PRIu64 " could not be followed: too many processes\n", s->stats->children_lost);
 	if (!accounting_holds(a))
@@ -179,6 +191,7 @@ static void write_json_names(const struct session_stats *stats, struct json_writ
 	json_uint(w, "tables_from_cache", t->from_cache);
 	json_uint(w, "tables_compiled", t->compiled);
 	json_uint(w, "tables_compile_ns", t->compile_ns);
+	json_uint(w, "tables_compile_cpu_ns", t->compile_cpu_ns);
 	json_uint(w, "tables_compiled_bytes", t->compiled_bytes);
 	json_uint(w, "tables_lacking", t->lacking);
 	json_uint(w, "tables_failed", t->failed);
@@ -207,6 +220,31 @@ static void write_json_names(const struct session_stats *stats, struct json_writ
 	json_uint(w, "cache_evicted", c->evicted);
 	json_uint(w, "cache_damaged", c->damaged);
 	json_uint(w, "cache_leftovers", c->leftovers);
+	json_object_end(w);
+}
+
+static void write_json_symbolizer(const struct symbolizer_stats *y, struct json_writer *w)
+{
+	json_object_begin(w, "symbolizer");
+	json_uint(w, "cpu_ns", y->worker_cpu_ns);
+	json_uint(w, "restarts", y->worker_restarts);
+	json_uint(w, "timeouts", y->worker_timeouts);
+	json_uint(w, "replies_rejected", y->replies_rejected);
+	json_uint(w, "pauses", y->worker_pauses);
+	json_uint(w, "images_set_aside", y->images_set_aside);
+	json_uint(w, "requests_refused", y->requests_refused);
+	json_uint(w, "descriptors_extra", y->descriptors_extra);
+	json_uint(w, "images_read", y->images_read);
+	json_uint(w, "images_rejected", y->images_rejected);
+	json_uint(w, "symbol_tables_read", y->symtabs_read);
+	json_uint(w, "symbol_tables_evicted", y->symtabs_evicted);
+	json_uint(w, "symbol_table_bytes", y->symtab_bytes);
+	json_uint(w, "symbols_damaged", y->symbols_damaged);
+	json_uint(w, "names_refused", y->names_refused);
+	json_uint(w, "name_tables_open", y->name_tables);
+	json_uint(w, "name_tables_damaged", y->tables_damaged);
+	json_uint(w, "addresses_named", y->addresses_named);
+	json_uint(w, "addresses_unnamed", y->addresses_unnamed);
 	json_object_end(w);
 }
 
@@ -274,6 +312,7 @@ void summary_write_json(const struct summary *s, FILE *stream)
 	write_json_processes(s->profile, w);
 	write_json_unwind(s, w);
 	write_json_names(s->stats, w);
+	write_json_symbolizer(&s->stats->symbolizer, w);
 	write_json_self(s, w);
 	json_object_end(w);
 	fputc('\n', stream);

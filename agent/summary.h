@@ -18,7 +18,7 @@ struct summary {
 	uint64_t period;
 	int64_t time_ns; /* wall clock of the begin of sampling */
 	uint64_t duration_ns;
-	uint64_t own_cpu_ns; /* of this process */
+	uint64_t own_cpu_ns; /* of this process and of the one that names */
 	const char *const *files;
 	size_t n_files;
 	const char *command; /* NULL: no command was run */

@@ -111,7 +111,8 @@ int channel_send(const struct channel *c, struct message_head *head, const struc
 	head->by_fd = bytes > PROTOCOL_INLINE_MAX;
 	head->n_fds = (uint16_t)(n_fds + head->by_fd);
 	if (!head->by_fd) {
-		memcpy(datagram + 1, parts, n_parts * sizeof(parts[0]));
+		if (n_parts)
+			memcpy(datagram + 1, parts, n_parts * sizeof(parts[0]));
 		return send_datagram(c->fd, datagram, n_parts + 1, with, n_fds, wait);
 	}
 	payload_fd = make_memfd(parts, n_parts);

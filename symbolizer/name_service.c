@@ -198,6 +198,11 @@ void name_service_work(struct name_service *s)
 	}
 }
 
+uint64_t name_service_cpu_ns(const struct name_service *s)
+{
+	return worker_link_cpu_ns(&s->link);
+}
+
 void name_service_destroy(struct name_service *s)
 {
 	if (!s)

@@ -34,6 +34,9 @@ bool name_service_is_busy(const struct name_service *s);
 int name_service_fd(const struct name_service *s);
 void name_service_work(struct name_service *s);
 
+/* CPU time of all compilations, in ns. */
+uint64_t name_service_cpu_ns(const struct name_service *s);
+
 /* NULL is legal. */
 void name_service_destroy(struct name_service *s);
 

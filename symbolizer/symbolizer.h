@@ -121,6 +121,7 @@ struct symbolizer_stats {
 	uint64_t name_tables;	       /* now open */
 	uint64_t tables_damaged;       /* name tables that were, or were of another version */
 	/* Of the confined process. */
+	uint64_t worker_cpu_ns;
 	uint64_t worker_restarts;  /* died, or were ended */
 	uint64_t worker_timeouts;  /* of those: over the deadline */
 	uint64_t replies_rejected; /* of those: what they said cannot be */

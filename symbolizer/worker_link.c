@@ -16,6 +16,7 @@ void worker_link_init(struct worker_link *l, struct zygote *zygote, unsigned job
 
 static void end_process(struct worker_link *l)
 {
+	l->ended_cpu_ns += worker_link_used_ns(l);
 	l->descriptors_extra += l->channel.descriptors_extra;
 	channel_deinit(&l->channel);
 	if (zygote_end(l->zygote, l->pid, &l->last_status) < 0)
@@ -35,8 +36,10 @@ int worker_link_open(struct worker_link *l, bool *is_new_out)
 		return -ECHILD;
 	}
 	int err = zygote_fork(l->zygote, l->job, &socket, &l->pid);
-	if (err < 0)
+	if (err < 0) {
+		l->pauses++;
 		return -ECHILD;
+	}
 	err = channel_init(&l->channel, socket, l->payload_max);
 	if (err < 0) {
 		end_process(l);
@@ -75,7 +78,12 @@ uint64_t worker_link_used_ns(const struct worker_link *l)
 {
 	clockid_t clock;
 
-	return clock_getcpuclockid(l->pid, &clock) == 0 ? clock_ns(clock) : 0;
+	return l->pid && clock_getcpuclockid(l->pid, &clock) == 0 ? clock_ns(clock) : 0;
+}
+
+uint64_t worker_link_cpu_ns(const struct worker_link *l)
+{
+	return l->ended_cpu_ns + worker_link_used_ns(l);
 }
 
 /* Source: Documentation/scheduler/sched-stats.rst, "/proc/<pid>/schedstat": time on the CPU, time waiting for it, times run. */

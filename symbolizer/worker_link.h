@@ -21,6 +21,7 @@ struct worker_link {
 	uint32_t deaths;    /* in it */
 	uint64_t pause_ns, pause_end_ns;
 	uint64_t restarts, pauses, descriptors_extra; /* counters */
+	uint64_t ended_cpu_ns;			      /* CPU time of the processes before this one */
 };
 
 void worker_link_init(struct worker_link *l, struct zygote *zygote, unsigned job, uint64_t payload_max);
@@ -31,8 +32,11 @@ int worker_link_open(struct worker_link *l, bool *is_new_out);
 /* It died, or must: end it. */
 void worker_link_fail(struct worker_link *l);
 
-/* CPU time since it was forked, in ns; 0: it is gone. */
+/* CPU time since it was forked, in ns; 0: there is none, or it is gone. */
 uint64_t worker_link_used_ns(const struct worker_link *l);
+
+/* CPU time of this process and of all before it. */
+uint64_t worker_link_cpu_ns(const struct worker_link *l);
 
 /* How long it was ready to run and had no CPU, since it was forked, in ns; 0 where the kernel does not tell. */
 uint64_t worker_link_starved_ns(const struct worker_link *l);
