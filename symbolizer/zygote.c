@@ -57,6 +57,7 @@ struct answer {
 
 struct nursery {
 	int socket;
+	pid_t pid; /* the zygote's own */
 	const struct zygote_options *options;
 	struct confine_filter *filter;
 	pid_t pids[ZYGOTE_PROCESSES_MAX]; /* 0: free */
@@ -92,6 +93,9 @@ __attribute__((noreturn)) static void live(const struct nursery *n, const struct
 {
 	prctl(PR_SET_NAME, job->name, 0, 0, 0);
 	signal(SIGPIPE, SIG_IGN);
+	/* It may have died before it could take us along. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != n->pid)
+		_exit(STATUS_CONFINING);
 	/* In the place of the zygote's own. */
 	if (dup3(fd, JOB_SOCKET, O_CLOEXEC) < 0 || close_range(JOB_SOCKET + 1, ~0u, 0) < 0)
 		_exit(STATUS_CONFINING);
@@ -155,7 +159,7 @@ static void end_job(struct nursery *n, const struct order *order)
 
 __attribute__((noreturn)) static void nurse(int socket, const struct zygote_options *options)
 {
-	struct nursery n = {.socket = socket, .options = options};
+	struct nursery n = {.socket = socket, .pid = getpid(), .options = options};
 	struct order order;
 	int fd;
 
