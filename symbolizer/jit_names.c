@@ -8,8 +8,9 @@
 #include <errno.h>
 #include <string.h>
 
-#define READ_BUDGET_BYTES (16U << 20) /* in one call: about 0.2 s */
+#define READ_BUDGET_BYTES (8U << 20) /* in one call: about 0.1 s */
 #define PROCESSES_MAX	  256
+#define LATE_NS		  (100 * NS_PER_MS)
 
 /* What is known of one process. */
 struct process_code {
@@ -189,6 +190,11 @@ static int answer(struct jit_names *j, const struct process_code *code, struct a
 	return 0;
 }
 
+static uint64_t saturating_sum(uint64_t a, uint64_t b)
+{
+	return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
 static int answer_all(struct jit_names *j, const struct process_code *code, struct asked *asked, size_t n, struct reply_builder *builder)
 {
 	int err = 0;
@@ -197,8 +203,9 @@ static int answer_all(struct jit_names *j, const struct process_code *code, stru
 		jit_table_advance(code->table, asked[i].query.time_ns);
 		err = answer(j, code, &asked[i], builder);
 	}
-	/* A runtime tells of code a moment after it begins to run it. */
-	jit_table_advance(code->table, UINT64_MAX);
+	/* A runtime may tell of code a moment after it begins to run it. */
+	if (n)
+		jit_table_advance(code->table, saturating_sum(asked[n - 1].query.time_ns, LATE_NS));
 	for (size_t i = 0; err == 0 && i < n; i++) {
 		if (asked[i].found)
 			continue;

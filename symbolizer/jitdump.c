@@ -1,5 +1,6 @@
 #include "symbolizer/jitdump.h"
 #include "symbolizer/byte_reader.h"
+#include "base/clock.h"
 #include "base/scope.h"
 
 #include <errno.h>
@@ -71,13 +72,14 @@ static int64_t read_header(struct jitdump *d, int fd, struct window *w)
 		return n < 0 ? n : 0;
 	struct byte_reader r = { .at = at, .end = at + HEADER_BYTES };
 	uint32_t magic = byte_reader_u32(&r), version = byte_reader_u32(&r), bytes = byte_reader_u32(&r);
-	byte_reader_skip(&r, 4 + 4 + 4 + 8); /* machine, padding, pid, time */
-	uint64_t flags = byte_reader_u64(&r);
+	byte_reader_skip(&r, 4 + 4 + 4); /* machine, padding, pid */
+	uint64_t time_ns = byte_reader_u64(&r), flags = byte_reader_u64(&r);
 	if (magic == MAGIC_SWAPPED || (magic == MAGIC && version != VERSION))
 		return -EOPNOTSUPP;
 	if (magic != MAGIC || bytes < HEADER_BYTES || bytes > HEADER_MAX)
 		return -EBADMSG;
-	d->has_times = !(flags & ARCH_TIMESTAMP);
+	/* A time to come is one of another clock. */
+	d->has_times = !(flags & ARCH_TIMESTAMP) && time_ns <= clock_ns(CLOCK_MONOTONIC);
 	return bytes;
 }
 

@@ -14,7 +14,7 @@
 /* All zero: nothing was read yet. */
 struct jitdump {
 	struct growing_file file;
-	bool has_times; /* CLOCK_MONOTONIC, not a counter of the CPU */
+	bool has_times; /* CLOCK_MONOTONIC, not a counter of the CPU or another clock */
 	bool damaged;	/* a record that cannot be: nothing behind it is read */
 	uint64_t lines_for; /* address of the code that the lines belong to */
 	struct jit_line *lines; /* of the code that is loaded next; owned */

@@ -142,8 +142,12 @@ static void a_map_and_a_dump_together(void **state)
 	assert_string_equal(name_of(f, 1, f->map, dump, 0x1000, 50), "mapped");
 	assert_string_equal(name_of(f, 1, f->map, dump, 0x1000, 100), "dumped");
 	assert_string_equal(name_of(f, 1, f->map, dump, 0x2000, 100), "two");
-	/* Told a moment after it began to run. */
+	/* Told a moment after it began to run; but not long after. */
 	assert_string_equal(name_of(f, 2, -1, dump, 0x1000, 99), "dumped");
+	int late = dump_with("late", 1000000000);
+	assert_string_equal(name_of(f, 3, -1, late, 0x1000, 100), "-");
+	assert_string_equal(name_of(f, 3, -1, late, 0x1000, 999999999), "late");
+	close(late);
 	close(dump);
 }
 
@@ -201,7 +205,7 @@ static void one_call_reads_so_much(void **state)
 		named = reply->answers[0].count;
 		symbolizer_reply_free(reply);
 	}
-	assert_int_equal(calls, 3);
+	assert_int_equal(calls, 6);
 	assert_false(more);
 	free(text);
 }

@@ -251,6 +251,18 @@ static void a_growing_file_is_read_on(void **state)
 	assert_string_equal(name_at(f, 20, 0x1000), "-");
 }
 
+static void another_clock_is_no_time(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t future_ns = UINT64_MAX / 2;
+
+	header(f, MAGIC, 1, 40, 0);
+	assert_int_equal(pwrite(f->fd, &future_ns, 8, 24), 8);
+	load(f, 1ull << 60, 0x1000, 32, "one");
+	assert_int_equal(read_on(f), 0);
+	assert_string_equal(name_at(f, 1, 0x1000), "one");
+}
+
 static void the_cpus_counter_is_no_time(void **state)
 {
 	struct fixture *f = *state;
@@ -397,6 +409,7 @@ int main(void)
 		WITH_FILE(source_lines),
 		WITH_FILE(a_growing_file_is_read_on),
 		WITH_FILE(the_cpus_counter_is_no_time),
+		WITH_FILE(another_clock_is_no_time),
 		WITH_FILE(what_is_no_dump),
 		WITH_FILE(damaged_records),
 		WITH_FILE(too_many_lines_are_refused),
