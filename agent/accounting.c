@@ -67,6 +67,8 @@ void accounting_add(struct accounting *sum, const struct accounting *window)
 		sum->cut[i] += window->cut[i];
 	sum->user_samples += window->user_samples;
 	sum->image_known += window->image_known;
+	sum->jit_samples += window->jit_samples;
+	sum->jit_unnamed += window->jit_unnamed;
 	sum->early_drains += window->early_drains;
 	sum->unindexed += window->unindexed;
 	sum->deferred += window->deferred;

@@ -43,6 +43,8 @@ struct accounting {
 	uint64_t cut[ACCOUNT_CUTS];
 	uint64_t user_samples;	 /* with a user stack */
 	uint64_t image_known;	 /* of these: the innermost frame lies in a file that was opened */
+	uint64_t jit_samples;	 /* with code that the process made itself */
+	uint64_t jit_unnamed;	 /* of these: with such code that has no name */
 	uint64_t deferred;		  /* walks that user space finished, or was to finish */
 	uint64_t deferred_no_room;	  /* ... that did not get there: their stacks stay as the kernel left them */
 	uint64_t early_drains, unindexed;

@@ -13,6 +13,7 @@
 
 #include "agent/arguments.h"
 #include "agent/governor.h"
+#include "agent/jit_report.h"
 #include "agent/log.h"
 #include "agent/name_cache.h"
 #include "agent/output_dir.h"
@@ -28,6 +29,7 @@
 #define CPU_SHARE     0.01
 #define INCOMPLETE_MAX	     5	 /* programs named a window */
 #define INCOMPLETE_PER_MILLE 999 /* complete stacks below which a program is named */
+#define JIT_PER_MILLE	     10	 /* JIT code without names in fewer samples of a window is not spoken of */
 #define DONE(status)  ((status) + 1)
 
 static const char HELP[] =
@@ -107,6 +109,7 @@ struct agent {
 	uint64_t window_end_ns;
 	struct accounting total;
 	bool said_no_kernel;
+	struct jit_report jit; /* programs that were spoken of */
 	bool writing_fails;
 	bool names_trouble;
 };
@@ -312,6 +315,21 @@ static void write_window(struct agent *a, const struct profile *profile, const s
 	a->writing_fails = err < 0;
 }
 
+/* JIT code without names: once for each program, not in every window. */
+static void say_jit(struct agent *a, const struct accounting *account)
+{
+	const struct jit_report_row *row;
+	char text[512];
+
+	for (size_t i = 0; i < a->jit.n; i++)
+		a->jit.rows[i].samples = a->jit.rows[i].unnamed = a->jit.rows[i].most = 0;
+	session_jit(a->session, jit_report_add, &a->jit);
+	while ((row = jit_report_next(&a->jit, account->samples, JIT_PER_MILLE))) {
+		jit_report_describe(row, text, sizeof(text));
+		log_line(LOG_INFO, "%s", text);
+	}
+}
+
 /* The programs whose stacks were cut most in this window: a line each, so that someone can do something about them. */
 static void say_incomplete(const struct profile *profile)
 {
@@ -361,6 +379,7 @@ static int end_window(struct agent *a)
 	say_names_trouble(a);
 	write_window(a, profile, &account);
 	say_incomplete(profile);
+	say_jit(a, &account);
 	govern(a, &account, (uint64_t)profile->duration_ns);
 	profile_free(profile);
 	return 0;

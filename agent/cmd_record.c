@@ -299,7 +299,9 @@ static void summarize(struct recording *r, const struct accounting *account, con
 {
 	const char *files[RECORD_OUTPUTS_MAX];
 	struct session_stats stats;
+	struct jit_report jit = {0};
 
+	session_jit(r->session, jit_report_add, &jit);
 	for (size_t i = 0; i < r->options.n_outputs; i++)
 		files[i] = r->options.outputs[i].path;
 	session_stats(r->session, &stats);
@@ -307,6 +309,7 @@ static void summarize(struct recording *r, const struct accounting *account, con
 		.account = account,
 		.stats = &stats,
 		.profile = profile,
+		.jit = &jit,
 		.event = &r->options.event,
 		.rate_hz = r->options.rate_hz,
 		.period = r->options.period,

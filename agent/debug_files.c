@@ -99,7 +99,7 @@ int debug_files_create(const struct debug_where *where, struct debug_files **fil
 	if (!f)
 		return -ENOMEM;
 	f->own_root = -1;
-	f->rule = (struct image_file_rule){where->by_owner, where->owner};
+	f->rule = (struct image_file_rule){.by_owner = where->by_owner, .owner = where->owner};
 	int err = 0;
 	if (where->debuginfod_cache) {
 		f->debuginfod_cache = strdup(where->debuginfod_cache);
@@ -222,7 +222,7 @@ static bool try_build_id(struct search *s, const struct debug_ask *ask)
 		return false;
 	int n = snprintf(path, sizeof(path), "%s/%s/debuginfo", f->debuginfod_cache, hex);
 	/* Downloads belong to us, not to the image's owner. */
-	struct image_file_rule ours = {f->rule.by_owner, geteuid()};
+	struct image_file_rule ours = {.by_owner = f->rule.by_owner, .owner = geteuid()};
 	return n > 0 && (size_t)n < sizeof(path) && try_root(s, own, path, &ours);
 }
 

@@ -15,6 +15,7 @@ struct folded {
 	uint64_t hash, check; /* the kernel program's: they cover process, thread name and all pcs */
 	uint64_t serial;      /* of the process instance; 0: not known */
 	uint64_t count;
+	uint64_t first_ns;	     /* of its first sample */
 	profile_str process, thread; /* names */
 	int32_t tgid, parent;
 	uint32_t first; /* in stacks: kernel frames, then user frames, leaf first */
@@ -39,6 +40,9 @@ struct fold {
 	struct name_sources sources;
 	struct unwinder *unwinder;
 	uint64_t window, epoch;
+	const struct process *process; /* whose stack is at hand */
+	uint64_t jit_serial; /* of the process that jit_slot belongs to */
+	uint32_t jit_slot;
 	struct frame_table frames;
 	uint32_t *stacks;
 	size_t n_stacks, stacks_capacity;
@@ -79,6 +83,7 @@ void fold_begin_drain(struct fold *f, uint64_t window, uint64_t epoch)
 {
 	f->window = window;
 	f->epoch = epoch;
+	f->jit_serial = 0; /* each process is seen anew in each window */
 }
 
 static int grow_slots(struct fold *f)
@@ -146,6 +151,24 @@ static int push(struct fold *f, enum frame_kind kind, uint32_t image, uint64_t a
 	return 0;
 }
 
+/* Code that the process made itself. */
+static int push_jit(struct fold *f, const struct folded *stack, uint64_t pc)
+{
+	if (f->jit_serial != stack->serial) {
+		f->jit_slot = jit_files_see(f->sources.jit, f->processes, f->process, f->window);
+		f->jit_serial = stack->serial;
+	}
+	if (f->jit_slot == JIT_NONE)
+		return push(f, FRAME_MARK, FRAME_NO_IMAGE, MARK_ANONYMOUS);
+	int err = push(f, FRAME_JIT, f->jit_slot, pc);
+	if (err < 0)
+		return err;
+	struct frame *frame = &f->frames.frames[f->stacks[f->n_stacks - 1]];
+	if (!frame->time_ns)
+		frame->time_ns = stack->first_ns;
+	return 0;
+}
+
 /* What a user pc is. A caller's pc is a return address: the call lies one byte before it. */
 static int push_user(struct fold *f, struct folded *stack, const struct mapping *mapping, uint64_t pc, bool leaf)
 {
@@ -155,8 +178,8 @@ static int push_user(struct fold *f, struct folded *stack, const struct mapping 
 		return push(f, FRAME_MARK, FRAME_NO_IMAGE, MARK_UNMAPPED);
 	struct image *image =
 		mapping->image == MAPPING_NO_IMAGE ? NULL : image_table_get(f->images, mapping->image);
-	if (!image)
-		return push(f, FRAME_MARK, FRAME_NO_IMAGE, MARK_ANONYMOUS);
+	if (!image || image_is_jit_memory(image))
+		return push_jit(f, stack, pc);
 	image->last_used = f->window;
 	image->samples += stack->count;
 	image->tgid = stack->tgid;
@@ -278,6 +301,7 @@ static int fold_new(struct fold *f, struct folded *stack, const struct process *
 	err = reserve(f, entry->n_kernel + n_user + 1);
 	if (err < 0 || !process)
 		return err;
+	f->process = process;
 	/* What it was walked by, not what is there now: another library may be where its code was. */
 	return push_user_stack(f, stack, walk.mappings ? walk.mappings : process->mappings, user, n_user,
 			       walk.deferred && user == walk.deferred->frames ? walk.deferred->inferred : 0);
@@ -307,6 +331,7 @@ int fold_add(void *fold, const struct arena_entry *entry, const uint64_t *frames
 		.tgid = (int32_t)entry->tgid,
 		.parent = process ? process->parent : 0,
 		.count = entry->count,
+		.first_ns = entry->first_ns,
 		.first = (uint32_t)f->n_stacks,
 		.n_kernel = entry->n_kernel,
 		.end = entry->user_end,
@@ -378,6 +403,28 @@ static void account(struct accounting *a, const struct folded *stack, enum accou
 		a->user_samples += stack->count;
 		if (stack->image_known)
 			a->image_known += stack->count;
+	}
+}
+
+static void account_jit(struct fold *f, struct accounting *a, const struct folded *stack)
+{
+	struct jit_process *process = NULL;
+	bool lacks_name = false;
+
+	for (size_t i = stack->n_kernel; i < (size_t)stack->n_kernel + stack->n_user; i++) {
+		const struct frame *frame = &f->frames.frames[f->stacks[stack->first + i]];
+		if (frame->kind != FRAME_JIT)
+			continue;
+		process = jit_files_get(f->sources.jit, frame->image);
+		lacks_name = lacks_name || frame_names_lacks_name(&f->building.names, frame);
+	}
+	if (!process)
+		return;
+	process->samples += stack->count;
+	a->jit_samples += stack->count;
+	if (lacks_name) {
+		process->unnamed += stack->count;
+		a->jit_unnamed += stack->count;
 	}
 }
 
@@ -463,8 +510,10 @@ static int build(struct fold *f, const struct fold_window *window, struct accoun
 	for (size_t i = 0; err == 0 && i < f->n_folded; i++) {
 		enum account_cut cut = cut_of(f, &f->folded[i], &b->entries);
 		err = add_sample(f, &f->folded[i], cut, weight_of(f, window));
-		if (err == 0)
+		if (err == 0) {
 			account(a, &f->folded[i], cut);
+			account_jit(f, a, &f->folded[i]);
+		}
 	}
 	if (err == 0)
 		err = add_comments(f, window, a, b->builder);
@@ -487,6 +536,8 @@ int fold_finish(struct fold *f, const struct fold_window *window, struct account
 	f->building = (struct building){0};
 	f->n_folded = 0;
 	f->n_stacks = 0;
+	f->jit_serial = 0;
+	jit_files_end_window(f->sources.jit, f->window);
 	memset(f->slots, 0, f->n_slots * sizeof(f->slots[0]));
 	frame_table_clear(&f->frames);
 	return err;

@@ -41,7 +41,7 @@ void fold_begin_drain(struct fold *f, uint64_t window, uint64_t epoch);
 int fold_add(void *fold, const struct arena_entry *entry, const uint64_t *frames);
 
 /* Name all frames and build the profile; the fold is empty again after it.
- * account: of the window's drains; samples, complete, cut, user_samples and image_known are added from what is in the
+ * account: of the window's drains; samples, complete, cut, user_samples, image_known and the jit counts are added from what is in the
  * profile. On failure all samples are added to its out_of_memory. */
 int fold_finish(struct fold *f, const struct fold_window *window, struct accounting *account,
 		struct profile **profile_out);

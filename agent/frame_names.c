@@ -15,6 +15,9 @@
 #define KERNEL_RELOAD_NS     (60 * NS_PER_S)
 #define KERNEL_BASE_FALLBACK 0xffffffff81000000ull /* x86-64's __START_KERNEL without KASLR */
 #define PAGE_MASK	     4095ull
+#define JIT_MAPPING	     "[jit]"
+#define JIT_BATCH	     1024 /* pcs in one request */
+#define JIT_CALLS_MAX	     20	  /* of one batch: 64 MiB of perf map and as much jitdump take fewer */
 
 static const char *const ENTRIES[] = {
 	"_start", "__libc_start_main", "__libc_start_call_main", "__libc_start_main_impl", "start_thread", "clone",
@@ -93,12 +96,17 @@ int64_t frame_names_cut(struct frame_names *n, enum account_cut cut)
 	return n->cuts[cut] - 1;
 }
 
-static int resolve_mark(struct frame_names *n, struct frame *frame)
+static int64_t mark_location(struct frame_names *n, enum frame_mark mark)
 {
 	static const char *const NAMES[] = {
 		[MARK_ANONYMOUS] = "[anonymous]", [MARK_UNMAPPED] = "[unmapped]", [MARK_INFERRED] = "[inferred]"};
-	const char *name = NAMES[frame->address];
-	int64_t location = plain_location(n->builder, PROFILE_NONE, 0, name, name);
+
+	return plain_location(n->builder, PROFILE_NONE, 0, NAMES[mark], NAMES[mark]);
+}
+
+static int resolve_mark(struct frame_names *n, struct frame *frame)
+{
+	int64_t location = mark_location(n, (enum frame_mark)frame->address);
 
 	if (location < 0)
 		return (int)location;
@@ -404,6 +412,109 @@ static int resolve_kernel(struct frame_names *n, const struct name_sources *sour
 	return err;
 }
 
+/* ---- JIT code ---- */
+
+static int64_t jit_mapping(struct frame_names *n)
+{
+	struct profile_mapping mapping = {.has_functions = true};
+
+	if (n->jit_mapping)
+		return n->jit_mapping - 1;
+	int64_t filename = intern(n->builder, JIT_MAPPING);
+	if (filename < 0)
+		return filename;
+	mapping.filename = (profile_str)filename;
+	int64_t id = profile_builder_mapping(n->builder, &mapping);
+	if (id >= 0)
+		n->jit_mapping = (uint32_t)id + 1;
+	return id;
+}
+
+bool frame_names_lacks_name(const struct frame_names *n, const struct frame *frame)
+{
+	return frame->kind == FRAME_JIT && frame->location == n->anonymous;
+}
+
+static int take_jit_answers(struct frame_names *n, const struct symbolizer_reply *reply, const uint32_t *order, size_t count,
+			    uint32_t mapping)
+{
+	int err = 0;
+
+	for (size_t i = 0; err == 0 && i < count; i++) {
+		struct frame *frame = &n->frames->frames[order[i]];
+		const struct symbolizer_answer *answer = &reply->answers[i];
+		if (!answer->count || !frame_names_lacks_name(n, frame))
+			continue;
+		err = take_frames(n, frame, mapping, frame->address, reply->frames + answer->first, answer->count);
+		frame->name = 0; /* it may be called main; it is no program's entry */
+	}
+	return err;
+}
+
+/* A few frames of one process by one process's files. Returns whether one has no name yet, or an error. */
+static int name_jit_batch(struct frame_names *n, const struct name_sources *sources, const struct jit_process *process,
+			  const struct jit_source *files, const uint32_t *order, size_t count)
+{
+	struct jit_query queries[JIT_BATCH];
+	struct symbolizer_reply *reply;
+	bool more = true, lacks = true;
+	int64_t mapping = jit_mapping(n);
+	int err = mapping < 0 ? (int)mapping : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct frame *frame = &n->frames->frames[order[i]];
+		queries[i] = (struct jit_query){.pc = frame->address, .time_ns = frame->time_ns};
+	}
+	/* A large file that is new is read in several calls, as long as there are pcs without a name. */
+	for (int call = 0; err == 0 && lacks && more && call < JIT_CALLS_MAX; call++) {
+		/* A file that cannot be read costs its names. */
+		if (symbolizer_jit_names(sources->symbolizer, process->serial, files, queries, count, &reply, &more) < 0)
+			break;
+		err = take_jit_answers(n, reply, order, count, (uint32_t)mapping);
+		symbolizer_reply_free(reply);
+		lacks = false;
+		for (size_t i = 0; !lacks && i < count; i++)
+			lacks = frame_names_lacks_name(n, &n->frames->frames[order[i]]);
+	}
+	return err < 0 ? err : lacks;
+}
+
+/* All frames of one process, by its own files or by those of the process that it was forked from. */
+static int name_jit_by(struct frame_names *n, const struct name_sources *sources, uint32_t slot, const uint32_t *order, size_t count)
+{
+	const struct jit_process *process = jit_files_get(sources->jit, slot);
+	struct jit_source files;
+	int lacks = 0;
+
+	if (!process)
+		return 1;
+	jit_files_open(sources->jit, slot, &files);
+	for (size_t first = 0; first < count && lacks >= 0; first += JIT_BATCH) {
+		size_t n_batch = count - first < JIT_BATCH ? count - first : JIT_BATCH;
+		int batch = name_jit_batch(n, sources, process, &files, order + first, n_batch);
+		lacks = batch < 0 ? batch : lacks | batch;
+	}
+	jit_files_done(sources->jit, slot);
+	return lacks;
+}
+
+static int resolve_jit(struct frame_names *n, const struct name_sources *sources, const uint32_t *order, size_t count)
+{
+	uint32_t slot = n->frames->frames[order[0]].image;
+	const struct jit_process *process = jit_files_get(sources->jit, slot);
+	int64_t anonymous = mark_location(n, MARK_ANONYMOUS);
+
+	if (anonymous < 0)
+		return (int)anonymous;
+	n->anonymous = (uint32_t)anonymous;
+	for (size_t i = 0; i < count; i++)
+		n->frames->frames[order[i]].location = n->anonymous;
+	int lacks = name_jit_by(n, sources, slot, order, count);
+	if (lacks > 0 && process && process->origin != JIT_NONE)
+		lacks = name_jit_by(n, sources, process->origin, order, count);
+	return lacks < 0 ? lacks : 0;
+}
+
 static int by_group(const void *a, const void *b, void *context)
 {
 	const struct frame *frames = context;
@@ -413,36 +524,60 @@ static int by_group(const void *a, const void *b, void *context)
 		return x->kind < y->kind ? -1 : 1;
 	if (x->image != y->image)
 		return x->image < y->image ? -1 : 1;
+	/* Code of JITs is looked up as it was: batches go forward in time. Of others all times are 0. */
+	if (x->time_ns != y->time_ns)
+		return x->time_ns < y->time_ns ? -1 : 1;
 	return x->address < y->address ? -1 : x->address > y->address;
+}
+
+/* What is of one kind, and of one file or process. */
+struct resolving {
+	struct image_table *images;
+	const struct name_sources *sources;
+	struct kernel_names *kernel;
+	bool kernel_addresses;
+};
+
+static int resolve_group(struct frame_names *n, const struct resolving *r, const uint32_t *order, size_t count)
+{
+	const struct frame *group = &n->frames->frames[order[0]];
+	int err = 0;
+
+	switch ((enum frame_kind)group->kind) {
+	case FRAME_KERNEL:
+		return resolve_kernel(n, r->sources, r->kernel, order, count, r->kernel_addresses);
+	case FRAME_MARK:
+		for (size_t i = 0; err == 0 && i < count; i++)
+			err = resolve_mark(n, &n->frames->frames[order[i]]);
+		return err;
+	case FRAME_JIT:
+		return resolve_jit(n, r->sources, order, count);
+	default:
+		return resolve_image(n, r->images, r->sources, order, count);
+	}
 }
 
 int frame_names_resolve(struct frame_names *n, struct frame_table *frames, struct profile_builder *builder,
 			struct image_table *images, const struct name_sources *sources, struct kernel_names *kernel,
 			bool kernel_addresses)
 {
+	const struct resolving resolving = {images, sources, kernel, kernel_addresses};
 	AUTO_FREE uint32_t *order = malloc((frames->n + 1) * sizeof(*order));
 	int err = order ? 0 : -ENOMEM;
 
-	*n = (struct frame_names){.builder = builder, .frames = frames};
+	*n = (struct frame_names){.builder = builder, .frames = frames, .anonymous = PROFILE_NONE};
 	for (uint32_t i = 0; err == 0 && i < frames->n; i++)
 		order[i] = i;
 	if (err == 0)
 		qsort_r(order, frames->n, sizeof(*order), by_group, frames->frames);
 	for (size_t first = 0, end; err == 0 && first < frames->n; first = end) {
-		struct frame *group = &frames->frames[order[first]];
+		const struct frame *group = &frames->frames[order[first]];
 		for (end = first + 1; end < frames->n; end++) {
 			const struct frame *next = &frames->frames[order[end]];
 			if (next->kind != group->kind || next->image != group->image)
 				break;
 		}
-		if (group->kind == FRAME_KERNEL) {
-			err = resolve_kernel(n, sources, kernel, order + first, end - first, kernel_addresses);
-		} else if (group->kind == FRAME_MARK) {
-			for (size_t i = first; err == 0 && i < end; i++)
-				err = resolve_mark(n, &frames->frames[order[i]]);
-		} else {
-			err = resolve_image(n, images, sources, order + first, end - first);
-		}
+		err = resolve_group(n, &resolving, order + first, end - first);
 	}
 	return err;
 }

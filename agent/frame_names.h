@@ -6,6 +6,7 @@
 #include "agent/frame_cache.h"
 #include "agent/frame_table.h"
 #include "agent/image_table.h"
+#include "agent/jit_files.h"
 #include "agent/name_tables.h"
 #include "pprof/profile_builder.h"
 #include "symbolizer/symbolizer.h"
@@ -24,12 +25,15 @@ struct name_sources {
 	struct symbolizer *symbolizer;
 	struct name_tables *tables; /* NULL: symbol tables only */
 	struct frame_cache *cache;  /* NULL: everything is asked for in every window */
+	struct jit_files *jit;
 };
 
 struct frame_names {
 	struct profile_builder *builder;
 	struct frame_table *frames;
 	uint32_t cuts[ACCOUNT_CUTS]; /* locations of the marker frames + 1; 0: not made yet */
+	uint32_t anonymous; /* location of code without a name */
+	uint32_t jit_mapping; /* of JIT code + 1; 0: not made yet */
 };
 
 /* Functions that nothing calls. */
@@ -49,6 +53,9 @@ bool entry_names_is_main(const struct entry_names *e, profile_str name);
 int frame_names_resolve(struct frame_names *n, struct frame_table *frames, struct profile_builder *builder,
 			struct image_table *images, const struct name_sources *sources, struct kernel_names *kernel,
 			bool kernel_addresses);
+
+/* Whether a frame is JIT code whose name is not known. */
+bool frame_names_lacks_name(const struct frame_names *n, const struct frame *frame);
 
 /* The location of the marker frame of a cut stack, or a negative errno. */
 int64_t frame_names_cut(struct frame_names *n, enum account_cut cut);

@@ -10,6 +10,7 @@ enum frame_kind {
 	FRAME_IMAGE,  /* address: vaddr in an image */
 	FRAME_OFFSET, /* address: byte of an image's file that no known segment covers */
 	FRAME_MARK,   /* address: enum frame_mark */
+	FRAME_JIT,    /* address: pc in code that the process made itself; image: its slot in the JIT files */
 };
 
 /* Frames that stand for something that has no code. */
@@ -24,10 +25,11 @@ enum frame_mark {
 
 struct frame {
 	uint64_t address;
-	uint32_t image; /* index into the image table */
+	uint32_t image; /* index into the image table, or of kind */
 	uint8_t kind;
 	uint32_t location; /* in the profile that is being built */
-	uint32_t name;	   /* profile_str of the outermost function, for the test of entry functions */
+	uint32_t name;	   /* profile_str of the outermost function, for the test of entry functions; 0 for JIT code */
+	uint64_t time_ns;  /* JIT: of its first sample */
 };
 
 struct frame_table {

@@ -16,7 +16,8 @@
 
 #include "base/scope.h"
 
-#define FILE_MAX_BYTES (16ull << 30)
+#define FILE_MAX_BYTES	   (16ull << 30)
+#define PERF_MAP_MAX_BYTES (64ull << 20) /* SAFETY 9 */
 
 /* /proc/PID as a descriptor: once the process is gone it leads nowhere, never to another process with that pid. */
 static int open_process(pid_t pid)
@@ -215,9 +216,18 @@ static bool is_of_the_kernel(int place)
 	return false;
 }
 
+/* A second name of somebody else's file is not its owner's doing. */
+static bool is_written_by(const struct file_owners *owners, const struct stat *status)
+{
+	for (size_t i = 0; i < owners->n; i++)
+		if (owners->uids[i] == status->st_uid)
+			return status->st_nlink < 2;
+	return false;
+}
+
 int image_open_inside(int root, const char *path, const struct image_file_rule *rule, struct opened_image *opened_out)
 {
-	AUTO_CLOSE int place = place_inside(root, path, 0);
+	AUTO_CLOSE int place = place_inside(root, path, rule->written_by ? O_NOFOLLOW : 0);
 	struct opened_image opened = {.route = IMAGE_BY_ROOT};
 	struct stat status;
 
@@ -229,10 +239,23 @@ int image_open_inside(int root, const char *path, const struct image_file_rule *
 		return -EINVAL;
 	if (rule->by_owner && status.st_uid != rule->owner && !(status.st_mode & S_IROTH))
 		return -EACCES;
+	if (rule->written_by && !is_written_by(rule->written_by, &status))
+		return -EPERM;
+	if (rule->max_bytes && (uint64_t)status.st_size > rule->max_bytes)
+		return -EFBIG;
 	int err = open_place(place, NULL, &opened);
 	if (err == 0)
 		*opened_out = opened;
 	return err;
+}
+
+int image_open_perf_map(int root, pid_t ns_pid, const struct file_owners *owners, struct opened_image *opened_out)
+{
+	const struct image_file_rule rule = {.written_by = owners, .max_bytes = PERF_MAP_MAX_BYTES};
+	char path[64];
+
+	snprintf(path, sizeof(path), "/tmp/perf-%d.map", ns_pid);
+	return image_open_inside(root, path, &rule, opened_out);
 }
 
 bool image_read_link(int root, const char *path, char *target_out, size_t bytes)

@@ -52,15 +52,28 @@ uint64_t image_process_start(pid_t tgid);
  * tgid 0: our own root. -ESRCH: the process is gone, or its pid is another's now; -EACCES: not allowed. */
 int image_root_open(pid_t tgid, uint64_t start_ticks, int *root_out);
 
-/* What a file that an image names must be, beyond a regular file (image_open_inside()). */
+/* Users. */
+#define FILE_OWNERS_MAX 6
+struct file_owners {
+	uid_t uids[FILE_OWNERS_MAX];
+	size_t n;
+};
+
+/* What a file that an image or a process leads to must be, beyond a regular file (image_open_inside()). */
 struct image_file_rule {
 	bool by_owner; /* it belongs to owner, or all may read it: a stranger's program does not make us read what he may not */
 	uid_t owner;
+	const struct file_owners *written_by; /* it belongs to one of these, and its name is neither a link nor a second name; NULL: not asked */
+	uint64_t max_bytes;		      /* 0: 16 GiB */
 };
 
 /* Open a path inside a root folder; no link leads out of it. Never a file of proc, sysfs or the like: reading some of them acts.
- * Returns 0, -ENOENT, -EINVAL (not such a file), -EFBIG, -EACCES (also: by the rule), or another errno of openat2. */
+ * Returns 0, -ENOENT, -EINVAL (not such a file), -EFBIG, -EACCES (also: by by_owner), -EPERM (by written_by), or another errno of openat2. */
 int image_open_inside(int root, const char *path, const struct image_file_rule *rule, struct opened_image *opened_out);
+
+/* Open a perf map, /tmp/perf-PID.map, in a process's root (SAFETY 9). ns_pid: the pid that the process has for itself. owners: who may have
+ * written it. Returns as image_open_inside(): -EINVAL also for a symbolic link, -EFBIG over 64 MiB, -EPERM for another owner's. */
+int image_open_perf_map(int root, pid_t ns_pid, const struct file_owners *owners, struct opened_image *opened_out);
 
 /* Where a path leads when its last part is a symbolic link, as a path in the same root. False: it is none, or is too long. */
 bool image_read_link(int root, const char *path, char *target_out, size_t bytes);

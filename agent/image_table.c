@@ -387,6 +387,18 @@ bool image_vaddr(const struct image *image, uint64_t file_offset, uint64_t *vadd
 	return false;
 }
 
+bool image_is_jit_memory(const struct image *image)
+{
+	static const char *const PATHS[] = {"/memfd:", "/dev/zero", "/dev/shm/", "/SYSV", "/anon_hugepage"};
+
+	if (image->state == IMAGE_READ)
+		return false;
+	for (size_t i = 0; i < sizeof(PATHS) / sizeof(PATHS[0]); i++)
+		if (strncmp(image->path, PATHS[i], strlen(PATHS[i])) == 0)
+			return true;
+	return false;
+}
+
 bool image_table_is_full(const struct image_table *t)
 {
 	return t->stats.images > t->max_images - t->max_images / 8;

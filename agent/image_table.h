@@ -76,6 +76,9 @@ uint32_t image_table_slots(const struct image_table *t);
  * False when no executable segment covers it. */
 bool image_vaddr(const struct image *image, uint64_t file_offset, uint64_t *vaddr_out);
 
+/* Memory that has a file for its name's sake (memfd, shared memory) and holds no ELF file: a JIT maps it twice, once for writing. */
+bool image_is_jit_memory(const struct image *image);
+
 /* Give up images beyond the budget that are not marked. mark: set in_use[index] for each image still mapped. */
 void image_table_sweep(struct image_table *t, uint64_t window, void (*mark)(void *context, bool *in_use, size_t n),
 		       void *context);

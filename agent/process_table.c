@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
@@ -25,6 +26,8 @@ struct process_table {
 	struct tgid_entry *entries;
 	process_change_fn on_change;
 	void *context;
+	process_jit_fn on_jit;
+	void *jit_context;
 };
 
 int process_table_create(struct image_table *images, uint64_t budget_bytes, struct process_table **table_out)
@@ -44,6 +47,12 @@ void process_table_watch(struct process_table *t, process_change_fn fn, void *co
 {
 	t->on_change = fn;
 	t->context = context;
+}
+
+void process_table_watch_jit(struct process_table *t, process_jit_fn fn, void *context)
+{
+	t->on_jit = fn;
+	t->jit_context = context;
 }
 
 static void tell_change(struct process_table *t, struct process *process)
@@ -111,6 +120,16 @@ static struct process *begin_instance(struct process_table *t, int32_t tgid, uin
 	return process;
 }
 
+static struct jit_dump_place *copy_of(const struct jit_dump_place *place)
+{
+	size_t bytes = sizeof(*place) + strlen(place->path) + 1;
+	struct jit_dump_place *copy = malloc(bytes);
+
+	if (copy)
+		memcpy(copy, place, bytes);
+	return copy;
+}
+
 static void apply_fork(struct process_table *t, const struct task_record *record)
 {
 	struct tgid_entry *parent = entry_of(t, record->parent);
@@ -123,6 +142,8 @@ static void apply_fork(struct process_table *t, const struct task_record *record
 	if (from) {
 		child->complete = from->complete;
 		child->read_epoch = from->read_epoch;
+		child->forked_from = from->serial;
+		child->jit_dump = from->jit_dump ? copy_of(from->jit_dump) : NULL;
 		child->in_kernel = from->in_kernel; /* the kernel program passes a parent's mappings on */
 		set_name(child, from->name);
 	}
@@ -160,11 +181,47 @@ static bool names_file(const char *path)
 	return path[0] == '/' && path[1] != '/';
 }
 
+/* .../jit-PID.dump: mapped for us to find it, nothing runs there. */
+static bool is_jit_dump(const char *path)
+{
+	static const char NAME[] = "jit-%*[0-9].dump%n";
+	const char *slash = strrchr(path, '/');
+	int n = 0;
+
+	if (!slash)
+		return false;
+	(void)sscanf(slash + 1, NAME, &n);
+	return n && (!slash[1 + n] || strcmp(slash + 1 + n, " (deleted)") == 0);
+}
+
+static void note_jit_dump(struct process *process, const struct image_request *where)
+{
+	size_t path_bytes = strlen(where->path) + 1;
+	struct jit_dump_place *place = malloc(sizeof(*place) + path_bytes);
+
+	if (!place)
+		return;
+	*place = (struct jit_dump_place){
+		.start = where->start,
+		.end = where->end,
+		.inode = where->inode,
+		.dev_major = where->dev_major,
+		.dev_minor = where->dev_minor,
+	};
+	memcpy(place->path, where->path, path_bytes);
+	free(process->jit_dump);
+	process->jit_dump = place;
+}
+
 /* The image behind a mapping, or MAPPING_NO_IMAGE. */
-static uint32_t image_of(struct process_table *t, const struct image_sight *sight, bool has_inode)
+static uint32_t image_of(struct process_table *t, struct process *process, const struct image_sight *sight, bool has_inode)
 {
 	int64_t index = -ENOENT;
 
+	if (has_inode && is_jit_dump(sight->where.path)) {
+		note_jit_dump(process, &sight->where);
+		return MAPPING_NO_IMAGE;
+	}
 	if (strcmp(sight->where.path, "[vdso]") == 0)
 		index = image_table_vdso(t->images);
 	else if (names_file(sight->where.path) && (has_inode || sight->build_id))
@@ -200,7 +257,7 @@ static void apply_mmap(struct process_table *t, const struct task_record *record
 		.start = record->start,
 		.end = record->end,
 		.file_offset = record->file_offset,
-		.image = image_of(t, &sight, record->inode != 0),
+		.image = image_of(t, process, &sight, record->inode != 0),
 	};
 	/* Only for files: anonymous memory comes in tens of thousands, and each look-up after an addition costs a merge. */
 	if (mapping.image != MAPPING_NO_IMAGE) {
@@ -209,6 +266,9 @@ static void apply_mmap(struct process_table *t, const struct task_record *record
 			process->replaced_ns = record->time_ns;
 	}
 	add_mapping(t, process, &mapping);
+	const struct image *image = mapping.image == MAPPING_NO_IMAGE ? NULL : image_table_get(t->images, mapping.image);
+	if (t->on_jit && (!image || image_is_jit_memory(image)))
+		t->on_jit(t->jit_context, process);
 }
 
 void process_table_apply(struct process_table *t, const struct task_record *record)
@@ -258,7 +318,7 @@ static int read_mapping(void *context, const struct proc_mapping *from)
 		.start = from->start,
 		.end = from->end,
 		.file_offset = from->file_offset,
-		.image = image_of(reading->table, &sight, from->inode != 0),
+		.image = image_of(reading->table, reading->process, &sight, from->inode != 0),
 	};
 	add_mapping(reading->table, reading->process, &mapping);
 	return 0;
@@ -358,10 +418,48 @@ struct process *process_table_find(struct process_table *t, int32_t tgid, uint64
 	return process;
 }
 
+struct last_file {
+	uint32_t vdso;
+	struct mapping mapping; /* end 0: none */
+};
+
+static void keep_last_file(void *context, const struct mapping *mapping)
+{
+	struct last_file *last = context;
+
+	if (mapping->image != MAPPING_NO_IMAGE && mapping->image != last->vdso)
+		last->mapping = *mapping;
+}
+
+/* Whether a process has the libraries of another one where that one has them: an exec would have moved them. */
+static bool has_layout_of(struct process_table *t, const struct process *process, const struct process *other)
+{
+	int64_t vdso = image_table_vdso(t->images);
+	struct last_file last = {.vdso = vdso < 0 ? MAPPING_NO_IMAGE : (uint32_t)vdso};
+
+	mapset_each(process->mappings, keep_last_file, &last);
+	const struct mapping *same = last.mapping.end ? mapset_find(other->mappings, last.mapping.start) : NULL;
+	return same && same->start == last.mapping.start && same->image == last.mapping.image;
+}
+
+const struct process *process_table_origin(struct process_table *t, const struct process *process)
+{
+	struct tgid_entry *entry = entry_of(t, process->parent);
+	const struct process *origin = entry ? entry->newest : NULL;
+
+	/* It was there before hearth, or its record was lost. */
+	if (!process->forked_from && !process->start_ns)
+		return origin && has_layout_of(t, process, origin) ? origin : NULL;
+	while (origin && (!process->forked_from || origin->serial != process->forked_from))
+		origin = origin->older;
+	return origin;
+}
+
 static void free_process(struct process_table *t, struct process *process)
 {
 	tell_change(t, process);
 	mapset_unref(process->mappings);
+	free(process->jit_dump);
 	free(process);
 	t->stats.processes--;
 }

@@ -18,6 +18,14 @@
 
 struct process_table;
 
+/* Where a runtime mapped the jitdump that it writes: this is how it tells profilers of it (symbolizer/jitdump.h). */
+struct jit_dump_place {
+	uint64_t start, end;
+	uint64_t inode;
+	uint32_t dev_major, dev_minor;
+	char path[];
+};
+
 /* One instance. */
 struct process {
 	int32_t tgid;
@@ -32,8 +40,10 @@ struct process {
 	bool is_kernel_thread;
 	bool in_kernel;	      /* the kernel program may have its mappings: set by who puts them there */
 	uint32_t space, space_serial; /* ... the address space there that it holds: slot + 1, 0: none of its own */
+	uint64_t forked_from; /* serial of the process whose memory it began with; 0 after an exec */
 	char name[PROCESS_NAME_MAX];
 	struct mapset *mappings;
+	struct jit_dump_place *jit_dump; /* NULL: none */
 	struct process *older; /* earlier instance of the same tgid */
 };
 
@@ -53,6 +63,10 @@ int process_table_create(struct image_table *images, uint64_t budget_bytes, stru
 typedef void (*process_change_fn)(void *context, struct process *process);
 void process_table_watch(struct process_table *t, process_change_fn fn, void *context);
 
+/* Called for a record that a process has executable memory without a file: it may make code. */
+typedef void (*process_jit_fn)(void *context, const struct process *process);
+void process_table_watch_jit(struct process_table *t, process_jit_fn fn, void *context);
+
 /* Apply a record. In the order of their times. */
 void process_table_apply(struct process_table *t, const struct task_record *record);
 
@@ -64,6 +78,10 @@ int process_table_scan(struct process_table *t);
  * Borrowed until the next process_table_end_window(). */
 struct process *process_table_find(struct process_table *t, int32_t tgid, uint64_t time_ns, uint64_t window,
 				   uint64_t epoch);
+
+/* The instance that a process was forked from, NULL when it is not known (any more) or the process executed something since. Of a process that was
+ * there before, it is its parent when both have their libraries in the same places. Borrowed as above. */
+const struct process *process_table_origin(struct process_table *t, const struct process *process);
 
 /* Forget instances that ended before before_ns, and the longest unsampled live ones beyond the budget. */
 void process_table_end_window(struct process_table *t, uint64_t before_ns, uint64_t window);

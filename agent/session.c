@@ -34,6 +34,7 @@ struct session {
 	struct name_tables *name_tables;
 	struct frame_cache *frame_cache;
 	struct why names_trouble; /* "": none */
+	struct jit_files *jit;
 	struct fold *fold;
 	int epoll_fd, task_timer_fd, cpu_timer_fd;
 	bool tasks_paused;
@@ -108,6 +109,13 @@ static int open_names(struct session *s)
 	return err < 0 ? err : frame_cache_create(FRAME_CACHE_BYTES, &s->frame_cache);
 }
 
+static void foresee_jit(void *context, const struct process *process)
+{
+	struct session *s = context;
+
+	jit_files_foresee(s->jit, process, s->window);
+}
+
 static int open_parts(struct session *s, struct why *why)
 {
 	struct fold_options fold = {
@@ -133,7 +141,11 @@ static int open_parts(struct session *s, struct why *why)
 			      &s->unwinder);
 	if (err == 0)
 		err = open_names(s);
-	struct name_sources sources = {s->symbolizer, s->name_tables, s->frame_cache};
+	if (err == 0)
+		err = jit_files_create(s->images, &s->jit);
+	if (err == 0)
+		process_table_watch_jit(s->processes, foresee_jit, s);
+	struct name_sources sources = {s->symbolizer, s->name_tables, s->frame_cache, s->jit};
 	if (err == 0)
 		err = fold_create(&fold, s->processes, s->images, &sources, s->unwinder, &s->fold);
 	if (err < 0)
@@ -415,6 +427,11 @@ uint64_t session_cpu_ns(const struct session *s)
 	return clock_ns(CLOCK_PROCESS_CPUTIME_ID) + stats.worker_cpu_ns;
 }
 
+void session_jit(const struct session *s, void (*fn)(void *context, const struct jit_process *process), void *context)
+{
+	jit_files_each(s->jit, s->window - 1, fn, context);
+}
+
 void session_stats(const struct session *s, struct session_stats *stats_out)
 {
 	struct session_stats stats = {
@@ -434,6 +451,7 @@ void session_stats(const struct session *s, struct session_stats *stats_out)
 	name_tables_stats(s->name_tables, &stats.name_tables);
 	if (s->name_cache)
 		name_cache_stats(s->name_cache, &stats.name_cache);
+	jit_files_stats(s->jit, &stats.jit);
 	*stats_out = stats;
 }
 
@@ -445,6 +463,7 @@ void session_close(struct session *s)
 	frame_cache_destroy(s->frame_cache);
 	name_tables_destroy(s->name_tables);
 	name_cache_close(s->name_cache);
+	jit_files_destroy(s->jit);
 	unwinder_destroy(s->unwinder);
 	sampler_close(s->sampler);
 	task_events_close(s->tasks);

@@ -30,6 +30,7 @@ struct session_stats {
 	struct frame_cache_stats frame_cache;
 	struct name_tables_stats name_tables;
 	struct name_cache_stats name_cache; /* zeros when there is none */
+	struct jit_files_stats jit;
 	uint64_t map_bytes;
 	uint64_t children_lost;
 	uint64_t cpus_reopened;
@@ -81,6 +82,9 @@ bool session_lacks_kernel_names(const struct session *s);
  * often would not make it less. */
 uint64_t session_cpu_ns(const struct session *s);
 void session_stats(const struct session *s, struct session_stats *stats_out);
+
+/* Call fn for each process with JIT code in the window that ended last. */
+void session_jit(const struct session *s, void (*fn)(void *context, const struct jit_process *process), void *context);
 
 /* NULL is legal. */
 void session_close(struct session *s);

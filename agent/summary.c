@@ -12,6 +12,7 @@
 #include "pprof/render.h"
 
 #define INCOMPLETE_MAX 3 /* programs that the summary names */
+#define JIT_PER_MILLE  10 /* JIT code without names in fewer samples is not spoken of */
 
 static double percent(uint64_t part, uint64_t whole)
 {
@@ -84,6 +85,18 @@ static void write_names(const struct name_tables_stats *t, FILE *stream)
 				" ended their reader\n", t->failed, t->timed_out, t->crashed);
 }
 
+/* The programs with the most JIT code that has no name, and what to run. */
+static void write_jit(const struct summary *s, FILE *stream)
+{
+	const struct jit_report_row *row;
+	char text[512];
+
+	for (int i = 0; i < INCOMPLETE_MAX && (row = jit_report_next(s->jit, s->account->samples, JIT_PER_MILLE)); i++) {
+		jit_report_describe(row, text, sizeof(text));
+		fprintf(stream, "  %s     %s\n", i ? "   " : "JIT", text);
+	}
+}
+
 void summary_write_text(const struct summary *s, FILE *stream)
 {
 	const struct accounting *a = s->account;
@@ -100,6 +113,7 @@ void summary_write_text(const struct summary *s, FILE *stream)
 	write_incomplete(s->profile, stream);
 	write_names(&s->stats->name_tables, stream);
 	write_symbolizer(&s->stats->symbolizer, stream);
+	write_jit(s, stream);
 	if (s->stats->children_lost)
 		fprintf(stream, "  children  %" PRIu64 " could not be followed: too many processes\n", s->stats->children_lost);
 	if (!accounting_holds(a))
@@ -248,6 +262,44 @@ static void write_json_symbolizer(const struct symbolizer_stats *y, struct json_
 	json_object_end(w);
 }
 
+static void write_json_jit(const struct summary *s, struct json_writer *w)
+{
+	const struct jit_files_stats *files = &s->stats->jit;
+	const struct jit_stats *names = &s->stats->symbolizer.jit;
+
+	json_object_begin(w, "jit");
+	json_uint(w, "samples", s->account->jit_samples);
+	json_uint(w, "unnamed", s->account->jit_unnamed);
+	json_array_begin(w, "processes");
+	for (size_t i = 0; i < s->jit->n; i++) {
+		const struct jit_report_row *row = &s->jit->rows[i];
+		json_object_begin(w, NULL);
+		json_string(w, "process", row->process);
+		json_string(w, "runtime", jit_runtime_name(row->runtime));
+		json_int(w, "pid", row->tgid);
+		json_uint(w, "samples", row->samples);
+		json_uint(w, "unnamed", row->unnamed);
+		json_object_end(w);
+	}
+	json_array_end(w);
+	json_uint(w, "held", files->held);
+	json_uint(w, "maps_opened", files->maps_opened);
+	json_uint(w, "maps_refused", files->maps_refused);
+	json_uint(w, "dumps_opened", files->dumps_opened);
+	json_uint(w, "processes_forgotten", files->forgotten);
+	json_uint(w, "processes_refused", files->processes_refused);
+	json_uint(w, "tables", names->tables);
+	json_uint(w, "table_bytes", names->bytes);
+	json_uint(w, "tables_evicted", names->evicted);
+	json_uint(w, "entries", names->entries);
+	json_uint(w, "entries_bad", names->bad);
+	json_uint(w, "entries_refused", names->refused);
+	json_uint(w, "files_anew", names->anew);
+	json_uint(w, "files_failed", names->failed);
+	json_uint(w, "read_ns", names->read_ns);
+	json_object_end(w);
+}
+
 static void write_json_self(const struct summary *s, struct json_writer *w)
 {
 	const struct session_stats *stats = s->stats;
@@ -313,6 +365,7 @@ void summary_write_json(const struct summary *s, FILE *stream)
 	write_json_unwind(s, w);
 	write_json_names(s->stats, w);
 	write_json_symbolizer(&s->stats->symbolizer, w);
+	write_json_jit(s, w);
 	write_json_self(s, w);
 	json_object_end(w);
 	fputc('\n', stream);

@@ -6,6 +6,7 @@
 
 #include "agent/accounting.h"
 #include "agent/event.h"
+#include "agent/jit_report.h"
 #include "agent/session.h"
 #include "pprof/profile.h"
 
@@ -13,6 +14,7 @@ struct summary {
 	const struct accounting *account;
 	const struct session_stats *stats;
 	const struct profile *profile;
+	struct jit_report *jit;
 	const struct event *event;
 	uint64_t rate_hz;
 	uint64_t period;
