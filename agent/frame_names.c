@@ -17,7 +17,7 @@
 #define PAGE_MASK	     4095ull
 #define JIT_MAPPING	     "[jit]"
 #define JIT_BATCH	     1024 /* pcs in one request */
-#define JIT_CALLS_MAX	     20	  /* of one batch: 64 MiB of perf map and as much jitdump take fewer */
+#define JIT_CALLS_MAX	     80	  /* of one batch: 64 MiB of perf map and as much jitdump take fewer */
 
 static const char *const ENTRIES[] = {
 	"_start", "__libc_start_main", "__libc_start_call_main", "__libc_start_main_impl", "start_thread", "clone",

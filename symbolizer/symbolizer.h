@@ -178,7 +178,7 @@ int symbolizer_code_frame(struct symbolizer *s, uint64_t image_id, int fd, uint6
  * process: the caller's stable number of this process instance. source: readable regular files, borrowed for the call, read with pread; a file that
  * was truncated or replaced is read anew. A damaged file costs what is damaged in it.
  * reply_out: frames have one name, and file and line where a jitdump tells them; count is 0 where no code is known. Freed with
- * symbolizer_reply_free(). more_out: there was more in the files than one call reads (8 MiB): call again for names that are missing.
+ * symbolizer_reply_free(). more_out: there was more in the files than one call reads (2 MiB): call again for names that are missing.
  * Returns 0 or -ENOMEM. */
 int symbolizer_jit_names(struct symbolizer *s, uint64_t process, const struct jit_source *source, const struct jit_query *queries,
 			 size_t n_queries, struct symbolizer_reply **reply_out, bool *more_out);

@@ -205,7 +205,7 @@ static void one_call_reads_so_much(void **state)
 		named = reply->answers[0].count;
 		symbolizer_reply_free(reply);
 	}
-	assert_int_equal(calls, 6);
+	assert_int_equal(calls, 21);
 	assert_false(more);
 	free(text);
 }
