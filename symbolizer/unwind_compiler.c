@@ -89,10 +89,11 @@ static bool costs_section_only(int err)
 
 static int add_section(struct compiler *c, const struct elf_file *elf, const struct elf_section *section, bool is_eh)
 {
+	size_t most = section->flags & SHF_COMPRESSED ? UNWIND_PACKED_MAX_BYTES : UNWIND_SECTION_MAX_BYTES;
 	struct cfi_section cfi = {.vaddr = section->vaddr, .is_eh = is_eh};
 	uint8_t *bytes;
 
-	int err = section_read(elf, section, UNWIND_SECTION_MAX_BYTES, &bytes, &cfi.n);
+	int err = section_read(elf, section, most, &bytes, &cfi.n);
 	if (err == 0)
 		err = add_source(c, elf, &cfi, bytes);
 	if (costs_section_only(err)) {

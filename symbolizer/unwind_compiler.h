@@ -12,7 +12,8 @@
 #include "symbolizer/elf_file.h"
 #include "symbolizer/unwind_image.h"
 
-#define UNWIND_SECTION_MAX_BYTES (256u << 20) /* of CFI, compressed or not; chromium's is 40 MiB */
+#define UNWIND_SECTION_MAX_BYTES (256u << 20) /* of CFI; chromium's is 40 MiB */
+#define UNWIND_PACKED_MAX_BYTES	 (64u << 20)  /* unpacked: whoever asks waits meanwhile, and 1 MiB is 1 KiB of a bomb */
 
 /* Compile the CFI of an image.
  * debug: the image's separate debug file, whose .debug_frame is read too; NULL: none.
