@@ -144,6 +144,9 @@ test-cfi: $(B)/tests/cfi/oracle ## every row of every ELF file below /usr/bin an
 test-names: $(B)/tests/names/frames ## names from DWARF against llvm-symbolizer and addr2line: compilers' output, and FILES
 	$(Q)tests/names/compilers $<
 	$(Q)[ -z "$(FILES)" ] || tests/names/compare --frames $< --addr2line $(FILES)
+soak: test-deps ## a day's worth of windows in 20 minutes over changing processes: flat memory (root); SOAK="--seconds 600 --windows 4320"
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/soak/run $(SOAK)
 test-fuzz: ## each fuzz target for two seconds, with one seed
 	$(Q)tests/run fuzz
 test-setup: ## the README's commands in a fresh Debian 12

@@ -181,8 +181,8 @@ static int check(struct agent_options *o)
 {
 	if (!o->output)
 		return DONE(usage_error("agent", "--output DIR is needed: where the windows go"));
-	if (o->window_ns < NS_PER_S / 2 || o->window_ns > 3600 * NS_PER_S)
-		return DONE(usage_error("agent", "--window: from 0.5 s to 1 h"));
+	if (o->window_ns < NS_PER_S / 10 || o->window_ns > 3600 * NS_PER_S)
+		return DONE(usage_error("agent", "--window: from 0.1 s to 1 h"));
 	int err = event_find(o->event_name, &o->event);
 	if (err == 0 && !o->event.is_time)
 		return DONE(usage_error("agent", "'%s' is not a clock; 'hearth record -e %s' counts it", o->event_name,

@@ -133,7 +133,7 @@ def governor():
 def refused():
     for status, words, arguments in (
             (2, "--output DIR", []), (2, "neither text nor json", ["--output", "x", "--log-format", "xml"]),
-            (2, "0.5 s", ["--output", "x", "--window", "0.1"]), (2, "percentage", ["--output", "x", "--max-cpu", "0"]),
+            (2, "0.1 s", ["--output", "x", "--window", "0.05"]), (2, "percentage", ["--output", "x", "--max-cpu", "0"]),
             (2, "not a clock", ["--output", "x", "-e", "page-faults"]), (2, "no event", ["--output", "x", "-e", "y"]),
             (1, "max_sample_rate", ["--output", "x", "-F", "999999"]), (1, "no/where", ["--output", "no/where"])):
         done = hearth("agent", *arguments)

@@ -112,7 +112,7 @@ def beside():
     folder, mapped = written(), build_mapped()
     busy = spawn(build("busy.c", "busy_h", "-O2"), "300")
     # What is looked for are windows that wait for a parser, not for a CPU.
-    agent = spawn("nice", "-n", "-15", HEARTH, "agent", "--output", "w", "--window", str(WINDOW_S), "-F", "99", stderr=subprocess.PIPE, text=True)
+    agent = spawn("nice", "-n", "-15", HEARTH, "agent", "--output", "w", "--name-cache", "names", "--window", str(WINDOW_S), "-F", "99", stderr=subprocess.PIPE, text=True)
     time.sleep(2.5 * WINDOW_S)
     before = rss(agent.pid)
     peak, hostile = 0, []
