@@ -36,7 +36,7 @@ endif
 # Debian 12 keeps libiberty's header below its own folder.
 HEARTH_CPPFLAGS += -isystem /usr/include/libiberty
 
-FOLDERS  := agent base pprof symbolizer
+FOLDERS  := agent base debuginfod pprof symbolizer
 SRCS     := $(sort $(wildcard $(addsuffix /*.c,$(FOLDERS))))
 LIB_OBJS := $(patsubst %.c,$(B)/%.o,$(filter-out agent/main.c,$(SRCS))) $(B)/pprof/profile.pb-c.o
 UNIT     := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(sort $(wildcard tests/unit/*_test.c)))

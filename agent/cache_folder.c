@@ -114,7 +114,8 @@ static int look(struct cache_folder *f, bool leftovers, struct file_list *list)
 		struct stat status;
 		if (leftovers && strncmp(entry->d_name, TEMPORARY, strlen(TEMPORARY)) == 0)
 			remove_leftover(f, entry->d_name);
-		if (entry->d_name[0] != '.' && fstatat(f->dir_fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(status.st_mode))
+		if (entry->d_name[0] != '.' && fstatat(f->dir_fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(status.st_mode))
 			err = list_add(list, entry->d_name, &status);
 	}
 	closedir(dir);

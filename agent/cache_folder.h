@@ -1,8 +1,8 @@
 /* A folder of ours with files that may go: within a byte budget, the least recently used first.
  *
- * Access times, which are set here whatever the file system does by itself, tell the least recently used. Files are written under a temporary name
- * and renamed; nothing is synced. A temporary file whose writer is gone (a living one holds its lock) is removed at the next opening. Files are 0600 and
- * the folder 0700 (SAFETY 28). Several processes may share a folder. Not thread-safe. */
+ * Access times, which are set here whatever the file system does by itself, tell the least recently used. Files are written under a
+ * temporary name and renamed; nothing is synced. A temporary file whose writer is gone (a living one holds its lock) is removed at
+ * the next opening. Files are 0600 and the folder 0700 (SAFETY 28). Several processes may share a folder. Not thread-safe. */
 #ifndef HEARTH_AGENT_CACHE_FOLDER_H
 #define HEARTH_AGENT_CACHE_FOLDER_H
 
@@ -29,10 +29,12 @@ struct cache_file {
 	char temporary[64];
 };
 
-/* path: created when it is missing; above: and the folder above it. Refused (-EPERM) when it is not ours, or when others may write to it. */
+/* path: created when it is missing; above: and the folder above it. Refused (-EPERM) when it is not ours, or when others may write
+ * to it. */
 int cache_folder_open(const char *path, bool above, uint64_t budget_bytes, struct cache_folder **folder_out, struct why *why);
 
-/* A file that is there, which counts as its use. Returns 0, -ENOENT, -EPERM (not a regular file that only we may write), or the errno of the opening. */
+/* A file that is there, which counts as its use. Returns 0, -ENOENT, -EPERM (not a regular file that only we may write), or the
+ * errno of the opening. */
 int cache_folder_get(struct cache_folder *f, const char *name, int *fd_out, struct stat *status_out);
 
 /* Begin to write a file; end with keep or abandon, which close it. */

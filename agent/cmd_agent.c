@@ -48,6 +48,7 @@ static const char HELP[] =
 	"      --name-cache DIR      where what debug information says is kept (/var/cache/hearth for root, else ~/.cache/hearth)\n"
 	"      --name-cache-budget BYTES\n"
 	"                            of that folder, such as 1G: the least recently used goes first (256M; 0: none is kept)\n"
+	"      --debuginfod URLS     servers of debug files that are not here (DEBUGINFOD_URLS); '' asks none\n"
 	"      --kernel-addresses    write the kernel's addresses into profiles, not only its function names\n"
 	"      --log-format FORMAT   text or json (text)\n"
 	"  -q, --quiet               log warnings and errors only\n"
@@ -64,6 +65,7 @@ enum {
 	OPTION_UNWIND_BUDGET,
 	OPTION_NAME_CACHE,
 	OPTION_NAME_CACHE_BUDGET,
+	OPTION_DEBUGINFOD,
 };
 
 static const struct option OPTIONS[] = {
@@ -77,6 +79,7 @@ static const struct option OPTIONS[] = {
 	{"unwind-budget", required_argument, NULL, OPTION_UNWIND_BUDGET},
 	{"name-cache", required_argument, NULL, OPTION_NAME_CACHE},
 	{"name-cache-budget", required_argument, NULL, OPTION_NAME_CACHE_BUDGET},
+	{"debuginfod", required_argument, NULL, OPTION_DEBUGINFOD},
 	{"kernel-addresses", no_argument, NULL, OPTION_KERNEL_ADDRESSES},
 	{"log-format", required_argument, NULL, OPTION_LOG_FORMAT},
 	{"quiet", no_argument, NULL, 'q'},
@@ -90,6 +93,7 @@ struct agent_options {
 	uint64_t unwind_budget_bytes;
 	const char *name_cache;
 	uint64_t name_cache_bytes;
+	const char *debuginfod_urls;
 	uint64_t rate_hz;
 	uint64_t window_ns;
 	const char *event_name;
@@ -159,6 +163,9 @@ static int take_option(int option, struct agent_options *o)
 		return argument_bytes("--unwind-budget", optarg, UNWIND_BUDGET_MIN, UNWIND_BUDGET_MAX, &o->unwind_budget_bytes)
 			       ? 0
 			       : DONE(STATUS_USAGE);
+	case OPTION_DEBUGINFOD:
+		o->debuginfod_urls = optarg;
+		return 0;
 	case OPTION_NAME_CACHE:
 		o->name_cache = optarg;
 		return 0;
@@ -210,6 +217,7 @@ static int parse(int argc, char **argv, struct agent_options *o)
 		.output_bytes = BUDGET_BYTES,
 		.unwind_budget_bytes = UNWIND_BUDGET_DEFAULT,
 		.name_cache_bytes = NAME_CACHE_BUDGET_DEFAULT,
+		.debuginfod_urls = getenv("DEBUGINFOD_URLS"),
 		.rate_hz = RATE_DEFAULT,
 		.window_ns = WINDOW_NS,
 		.max_share = CPU_SHARE,
@@ -252,6 +260,7 @@ static int start(struct agent *a)
 		.zygote = a->zygote,
 		.name_cache = o->name_cache,
 		.name_cache_bytes = o->name_cache_bytes,
+		.debuginfod_urls = o->debuginfod_urls,
 	};
 	struct why why;
 

@@ -142,6 +142,7 @@ static int open_session(struct recording *r)
 		.zygote = r->zygote,
 		.name_cache = o->name_cache,
 		.name_cache_bytes = o->name_cache_bytes,
+		.debuginfod_urls = o->debuginfod_urls,
 	};
 	struct why why;
 

@@ -24,7 +24,7 @@ struct debug_files {
 	char image[PATH_MAX];  /* "": not a path */
 	char folder[PATH_MAX]; /* of the image, without a slash at its end */
 	char debug[PATH_MAX];  /* the debug file that was handed over last; "": none */
-	char *debuginfod_cache;
+	char *downloads;
 	struct debug_files_stats stats;
 };
 
@@ -101,9 +101,9 @@ int debug_files_create(const struct debug_where *where, struct debug_files **fil
 	f->own_root = -1;
 	f->rule = (struct image_file_rule){.by_owner = where->by_owner, .owner = where->owner};
 	int err = 0;
-	if (where->debuginfod_cache) {
-		f->debuginfod_cache = strdup(where->debuginfod_cache);
-		err = f->debuginfod_cache ? 0 : -ENOMEM;
+	if (where->downloads) {
+		f->downloads = strdup(where->downloads);
+		err = f->downloads ? 0 : -ENOMEM;
 	}
 	if (err == 0)
 		err = set_image(f, where);
@@ -130,7 +130,7 @@ void debug_files_destroy(struct debug_files *f)
 		close(f->roots[i]);
 	if (f->own_root >= 0)
 		close(f->own_root);
-	free(f->debuginfod_cache);
+	free(f->downloads);
 	free(f);
 }
 
@@ -218,9 +218,9 @@ static bool try_build_id(struct search *s, const struct debug_ask *ask)
 	int own = f->own_root >= 0 ? f->own_root : f->roots[f->n_roots - 1];
 	if (f->own_root >= 0 && try_root(s, own, path, &f->rule))
 		return true;
-	if (!f->debuginfod_cache)
+	if (!f->downloads)
 		return false;
-	int n = snprintf(path, sizeof(path), "%s/%s/debuginfo", f->debuginfod_cache, hex);
+	int n = snprintf(path, sizeof(path), "%s/%s.debug", f->downloads, hex);
 	/* Downloads belong to us, not to the image's owner. */
 	struct image_file_rule ours = {.by_owner = f->rule.by_owner, .owner = geteuid()};
 	return n > 0 && (size_t)n < sizeof(path) && try_root(s, own, path, &ours);

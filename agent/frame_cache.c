@@ -164,24 +164,24 @@ static bool insert(struct frame_cache *c, struct generation *g, const struct fra
 }
 
 /* Put into the younger generation; when that is full it becomes the older one. */
-static const struct entry *put(struct frame_cache *c, const struct frame_key *key, uint64_t hash, const struct symbolizer_frame *frames, size_t n)
+static void put(struct frame_cache *c, const struct frame_key *key, uint64_t hash, const struct symbolizer_frame *frames, size_t n)
 {
 	const struct entry *entry;
 
 	if (insert(c, &c->generations[c->young], key, hash, frames, n, &entry))
-		return entry;
+		return;
 	/* An answer that does not fit into an empty generation does not cost the others their places. */
 	size_t bytes = sizeof(*entry) + 8 + n * sizeof(frames[0]);
 	for (size_t i = 0; i < n; i++)
 		bytes += strlen(frames[i].name) + strlen(frames[i].system_name) + strlen(frames[i].file) + 3;
 	if (bytes > c->arena_bytes || 3 * n > c->n_slots) {
 		c->stats.too_large++;
-		return NULL;
+		return;
 	}
 	c->young ^= 1;
 	clear(c, &c->generations[c->young]);
 	c->stats.generations++;
-	return insert(c, &c->generations[c->young], key, hash, frames, n, &entry) ? entry : NULL;
+	insert(c, &c->generations[c->young], key, hash, frames, n, &entry);
 }
 
 static uint64_t hash_of(const struct frame_cache *c, const struct frame_key *key)

@@ -1,10 +1,10 @@
-/* Names of frames over windows: (image, table, vaddr) -> frames, within a budget of bytes, so that a window asks the symbolizer only for what is
- * new in it.
+/* Names of frames over windows: (image, table, vaddr) -> frames, within a budget of bytes, so that a window asks the symbolizer
+ * only for what is new in it.
  *
- * Two generations of half the budget each: what is found in the older one moves to the younger one; when that is full the older one goes,
- * with all that was not asked for in the meantime. So nothing is freed one by one, and the budget holds to the byte. An image's answers carry
- * the serial of its name table (agent/name_tables.h): when a table arrives the old answers are not found any more. Keys are hashed with
- * a random seed (SAFETY 29). Not thread-safe. */
+ * Two generations of half the budget each: what is found in the older one moves to the younger one; when that is full the older one
+ * goes, with all that was not asked for in the meantime. So nothing is freed one by one, and the budget holds to the byte. An
+ * image's answers carry the serial of its name table (agent/name_tables.h): when a table arrives the old answers are not found any
+ * more. Keys are hashed with a random seed (SAFETY 29). Not thread-safe. */
 #ifndef HEARTH_AGENT_FRAME_CACHE_H
 #define HEARTH_AGENT_FRAME_CACHE_H
 

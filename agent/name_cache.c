@@ -53,8 +53,8 @@ int name_key_make(const uint8_t *build_id, uint8_t build_id_bytes, int fd, struc
 	if (!build_id_bytes) {
 		if (fstat(fd, &status) < 0)
 			return -errno;
-		n = (size_t)snprintf(key.text, sizeof(key.text), "file-%x-%x-%" PRIx64 "-%" PRIx64 "-%" PRIx64 "-%lx", major(status.st_dev),
-				     minor(status.st_dev), (uint64_t)status.st_ino, (uint64_t)status.st_size,
+		n = (size_t)snprintf(key.text, sizeof(key.text), "file-%x-%x-%" PRIx64 "-%" PRIx64 "-%" PRIx64 "-%lx",
+				     major(status.st_dev), minor(status.st_dev), (uint64_t)status.st_ino, (uint64_t)status.st_size,
 				     (uint64_t)status.st_mtim.tv_sec, (unsigned long)status.st_mtim.tv_nsec);
 	}
 	snprintf(key.text + n, sizeof(key.text) - n, ".v%d", NAME_TABLE_VERSION);

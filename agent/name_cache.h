@@ -1,10 +1,10 @@
-/* Name tables on disk (symbolizer/name_table.h): a folder of ours within a byte budget, so that a restart, and the second process of the same
- * file, cost nothing. The agent never looks into a table: whoever reads it says that it is damaged, and it goes.
+/* Name tables on disk (symbolizer/name_table.h): a folder of ours within a byte budget, so that a restart, and the second process
+ * of the same file, cost nothing. The agent never looks into a table: whoever reads it says that it is damaged, and it goes.
  *
- * One file for each image: KEY.names, or KEY.lacking for an image whose debug information was nowhere: that is looked for again after an
- * hour. Access times, which are set here whatever the file system does by itself, tell the least recently used; modification times, when it was
- * compiled. Files are written under a temporary name and renamed; nothing is synced: what a power loss leaves of a table is damaged, and is
- * compiled again. Several processes may share a folder. Not thread-safe. */
+ * One file for each image: KEY.names, or KEY.lacking for an image whose debug information was nowhere: that is looked for again
+ * after an hour. Access times, which are set here whatever the file system does by itself, tell the least recently used;
+ * modification times, when it was compiled. Files are written under a temporary name and renamed; nothing is synced: what a power
+ * loss leaves of a table is damaged, and is compiled again. Several processes may share a folder. Not thread-safe. */
 #ifndef HEARTH_AGENT_NAME_CACHE_H
 #define HEARTH_AGENT_NAME_CACHE_H
 
@@ -24,7 +24,8 @@ struct name_key {
 	char text[160];
 };
 
-/* fd: of the image, asked only when there is no build id (0 bytes). Returns 0, -EINVAL (a build id over 64 bytes), or the errno of fstat. */
+/* fd: of the image, asked only when there is no build id (0 bytes). Returns 0, -EINVAL (a build id over 64 bytes), or the errno of
+ * fstat. */
 int name_key_make(const uint8_t *build_id, uint8_t build_id_bytes, int fd, struct name_key *key_out);
 
 struct name_cache_stats {
@@ -39,12 +40,12 @@ struct name_cache_stats {
 	uint64_t leftovers;	/* temporary files of processes that are gone */
 };
 
-/* Where tables are kept unless someone says otherwise: $CACHE_DIRECTORY (systemd), /var/cache/hearth for root, else $XDG_CACHE_HOME/hearth or
- * ~/.cache/hearth. Returns 0, -ENOENT (no home), or -ENAMETOOLONG. */
+/* Where tables are kept unless someone says otherwise: $CACHE_DIRECTORY (systemd), /var/cache/hearth for root, else
+ * $XDG_CACHE_HOME/hearth or ~/.cache/hearth. Returns 0, -ENOENT (no home), or -ENAMETOOLONG. */
 int name_cache_folder(char *path_out, size_t bytes);
 
-/* folder: created when it is missing (0700); NULL: name_cache_folder(), and the folders above it too. Refused (-EPERM) when it is not ours, or
- * when others may write to it. */
+/* folder: created when it is missing (0700); NULL: name_cache_folder(), and the folders above it too. Refused (-EPERM) when it is
+ * not ours, or when others may write to it. */
 int name_cache_open(const char *folder, uint64_t budget_bytes, struct name_cache **cache_out, struct why *why);
 
 struct name_cache_found {
@@ -56,8 +57,8 @@ struct name_cache_found {
 /* Returns 0, -ENOENT, -EPERM (the file is not ours), or the errno of the opening. */
 int name_cache_get(struct name_cache *c, const struct name_key *key, struct name_cache_found *found_out);
 
-/* Begin to store a table, of which bytes are copied by name_cache_step(), a MiB at a time, so that nobody waits for the disk. One at a time
- * (-EBUSY). table_fd: borrowed until it is done. Returns 0, -E2BIG (too large), or the errno of the creation. */
+/* Begin to store a table, of which bytes are copied by name_cache_step(), a MiB at a time, so that nobody waits for the disk. One
+ * at a time (-EBUSY). table_fd: borrowed until it is done. Returns 0, -E2BIG (too large), or the errno of the creation. */
 int name_cache_put(struct name_cache *c, const struct name_key *key, int table_fd, bool lacking);
 /* Returns 1: go on; 0: stored, or nothing to do; or the errno of what failed: then nothing is left of it. */
 int name_cache_step(struct name_cache *c);

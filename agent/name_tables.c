@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "agent/debug_downloads.h"
 #include "agent/debug_files.h"
 #include "base/clock.h"
 #include "base/scope.h"
@@ -54,6 +55,8 @@ struct known {
 	unsigned strikes;
 	uint64_t struck_ns; /* the last time */
 	bool lacking;
+	bool had_download; /* when its compilation began */
+	bool again;	   /* a debug file arrived while something else was done */
 	pid_t tgid, parent;
 	uint64_t start_ticks;
 };
@@ -67,7 +70,6 @@ struct by_slot {
 struct name_tables {
 	struct image_table *images;
 	struct name_tables_options options;
-	char *debuginfod_cache;
 	struct name_service *service; /* NULL: nothing is compiled */
 	struct debug_files *files;    /* of the image that is being compiled */
 	struct known *compiling, *storing;
@@ -135,7 +137,9 @@ static void forget(struct name_tables *t, struct known *k)
 }
 
 /* The known one for which worse() holds against all others; NULL: none is eligible. */
-static struct known *choose(struct name_tables *t, bool (*eligible)(const struct known *), bool (*worse)(const struct known *, const struct known *))
+typedef bool known_test_fn(const struct known *k);
+typedef bool known_order_fn(const struct known *a, const struct known *b);
+static struct known *choose(struct name_tables *t, known_test_fn *eligible, known_order_fn *worse)
 {
 	struct known *chosen = NULL;
 
@@ -276,8 +280,26 @@ static void take_table(struct name_tables *t, struct known *k, int fd, bool in_m
 	keep_budgets(t, k);
 }
 
+static bool has_download(const struct name_tables *t, const struct image *image)
+{
+	return t->options.downloads && debug_downloads_has(t->options.downloads, image->build_id, image->build_id_bytes);
+}
+
+/* No debug information was found: a server may have it. True: it gave it already. */
+static bool want_debug_file(const struct name_tables *t, const struct known *k)
+{
+	const struct image *image = image_table_get(t->images, k->slot);
+
+	if (!t->options.downloads || !t->service || !k->lacking || !image || image->id != k->image_id)
+		return false;
+	if (has_download(t, image))
+		return true;
+	debug_downloads_want(t->options.downloads, image->build_id, image->build_id_bytes);
+	return false;
+}
+
 /* False: the cache has none. */
-static bool find_in_cache(struct name_tables *t, struct known *k)
+static bool open_from_cache(struct name_tables *t, struct known *k)
 {
 	struct name_cache_found found;
 
@@ -286,7 +308,16 @@ static bool find_in_cache(struct name_tables *t, struct known *k)
 	take_table(t, k, found.fd, false);
 	k->lacking = found.lacking;
 	k->retry_ns = found.stale ? 0 : t->options.now_ns() + AGAIN_NS;
+	return true;
+}
+
+static bool find_in_cache(struct name_tables *t, struct known *k)
+{
+	if (!open_from_cache(t, k))
+		return false;
 	t->stats.from_cache++;
+	if (want_debug_file(t, k))
+		k->retry_ns = 0;
 	return true;
 }
 
@@ -315,6 +346,10 @@ static void advance(struct name_tables *t, struct known *k, const struct image *
 
 	if (!is_idle(k))
 		return;
+	if (k->again) {
+		k->again = false;
+		k->retry_ns = 0;
+	}
 	if (k->fd >= 0 && !k->is_in_memory && now_ns - k->touched_ns > TOUCH_NS) {
 		name_cache_touch(k->fd);
 		k->touched_ns = now_ns;
@@ -326,6 +361,15 @@ static void advance(struct name_tables *t, struct known *k, const struct image *
 	bool due = !k->has_table || k->lacking;
 	if (due && (!k->retry_ns || now_ns >= k->retry_ns))
 		enqueue(t, k, image);
+}
+
+/* A debug file has arrived: its image is compiled again, now. */
+static void try_again(struct name_tables *t, struct known *k)
+{
+	const struct image *image = image_table_get(t->images, k->slot);
+
+	if (k->again && image && image->id == k->image_id)
+		advance(t, k, image);
 }
 
 static void arm(struct name_tables *t, uint64_t after_ns)
@@ -361,7 +405,7 @@ static int open_files(struct name_tables *t, const struct known *k, const struct
 		.start_ticks = k->start_ticks,
 		.path = image->path,
 		.by_owner = true,
-		.debuginfod_cache = t->debuginfod_cache,
+		.downloads = t->options.downloads ? debug_downloads_folder(t->options.downloads) : NULL,
 	};
 	struct stat status;
 
@@ -412,6 +456,7 @@ static void start_next(struct name_tables *t)
 			arm(t, SERVICE_PAUSE_NS);
 			return;
 		}
+		k->had_download = has_download(t, image);
 		leave_queue(t, k, STATE_COMPILING);
 		t->compiling = k;
 		t->compile_start_ns = t->options.now_ns();
@@ -442,14 +487,14 @@ static void end_store(struct name_tables *t, int err)
 	t->storing = NULL;
 	t->stats.cache_errno = -err;
 	k->state = STATE_IDLE;
-	if (err == 0 && find_in_cache(t, k)) {
-		t->stats.from_cache--;
+	if (err == 0 && open_from_cache(t, k)) {
 		k->stored_fd = -1;
 		close(fd);
 	} else {
 		keep_in_memory(t, k);
 	}
 	k->retry_ns = t->options.now_ns() + AGAIN_NS;
+	try_again(t, k);
 }
 
 static void take_compiled(struct name_tables *t, struct known *k, int table_fd, const struct name_compile_stats *stats)
@@ -463,6 +508,11 @@ static void take_compiled(struct name_tables *t, struct known *k, int table_fd, 
 	t->stats.compiled++;
 	t->stats.compiled_bytes += k->bytes;
 	t->stats.lacking += k->lacking;
+	const struct image *image = image_table_get(t->images, k->slot);
+	if (k->lacking && k->had_download && image && image->id == k->image_id)
+		debug_downloads_useless(t->options.downloads, image->build_id, image->build_id_bytes);
+	else
+		k->again = want_debug_file(t, k);
 	k->state = STATE_STORING;
 	t->storing = k;
 	int err = t->options.cache ? name_cache_put(t->options.cache, &k->key, table_fd, k->lacking) : -ENOENT;
@@ -531,6 +581,9 @@ static int open_parts(struct name_tables *t, struct zygote *zygote)
 	t->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (t->timer_fd < 0 || epoll_ctl(t->epoll_fd, EPOLL_CTL_ADD, t->timer_fd, &interest) < 0)
 		return -errno;
+	if (t->options.downloads &&
+	    epoll_ctl(t->epoll_fd, EPOLL_CTL_ADD, debug_downloads_fd(t->options.downloads), &interest) < 0)
+		return -errno;
 	return open_service(t, zygote);
 }
 
@@ -538,7 +591,6 @@ int name_tables_create(struct zygote *zygote, struct image_table *images, const 
 		       struct name_tables **tables_out)
 {
 	struct name_tables *t = calloc(1, sizeof(*t));
-	int err = 0;
 
 	if (!t)
 		return -ENOMEM;
@@ -552,12 +604,7 @@ int name_tables_create(struct zygote *zygote, struct image_table *images, const 
 	o->max_open = o->max_open ? o->max_open : OPEN_MAX;
 	o->memory_bytes = o->memory_bytes ? o->memory_bytes : MEMORY_BYTES;
 	o->now_ns = o->now_ns ? o->now_ns : boot_ns;
-	if (o->debuginfod_cache) {
-		t->debuginfod_cache = strdup(o->debuginfod_cache);
-		err = t->debuginfod_cache ? 0 : -ENOMEM;
-	}
-	if (err == 0)
-		err = open_parts(t, zygote);
+	int err = open_parts(t, zygote);
 	if (err < 0) {
 		name_tables_destroy(t);
 		return err;
@@ -619,6 +666,22 @@ void name_tables_damaged(struct name_tables *t, uint32_t slot)
 		k->retry_ns = 0;
 }
 
+static void take_download(void *context, const uint8_t *build_id, uint8_t build_id_bytes)
+{
+	struct name_tables *t = context;
+	struct name_key key;
+
+	if (name_key_make(build_id, build_id_bytes, -1, &key) < 0)
+		return;
+	struct known *k = *bucket_of(t, &key);
+	while (k && strcmp(k->key.text, key.text) != 0)
+		k = k->next;
+	if (!k)
+		return;
+	k->again = true;
+	try_again(t, k);
+}
+
 int name_tables_fd(const struct name_tables *t)
 {
 	return t->epoll_fd;
@@ -630,6 +693,8 @@ void name_tables_work(struct name_tables *t)
 
 	if (t->service)
 		name_service_work(t->service);
+	if (t->options.downloads)
+		debug_downloads_work(t->options.downloads, take_download, t);
 	if (read(t->timer_fd, &ticks, sizeof(ticks)) == (ssize_t)sizeof(ticks) && t->storing) {
 		int more = name_cache_step(t->options.cache);
 		if (more > 0)
@@ -645,7 +710,8 @@ size_t name_tables_outstanding(const struct name_tables *t, const char **path_ou
 	const struct image *image = t->compiling ? image_table_get(t->images, t->compiling->slot) : NULL;
 
 	*path_out = image && image->id == t->compiling->image_id ? image->path : "";
-	return t->n_queued + !!t->compiling + !!t->storing;
+	size_t downloads = t->options.downloads ? debug_downloads_outstanding(t->options.downloads) : 0;
+	return t->n_queued + !!t->compiling + !!t->storing + downloads;
 }
 
 void name_tables_stats(const struct name_tables *t, struct name_tables_stats *stats_out)
@@ -674,7 +740,6 @@ void name_tables_destroy(struct name_tables *t)
 		close(t->timer_fd);
 	if (t->epoll_fd >= 0)
 		close(t->epoll_fd);
-	free(t->debuginfod_cache);
 	free(t->slots);
 	free(t);
 }

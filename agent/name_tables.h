@@ -1,12 +1,14 @@
 /* Which images get a name table, when, and for how long it stays open.
  *
- * An image that was sampled and has no table: from the cache on disk (agent/name_cache.h), else it is queued and compiled in the background
- * (symbolizer/name_service.h), one at a time, the most sampled first. Nobody waits: until the table is there, frames get the names of symbol
- * tables. A compiled table is copied to the cache in steps; without a cache it stays in memory, within a budget.
+ * An image that was sampled and has no table: from the cache on disk (agent/name_cache.h), else it is queued and compiled in the
+ * background (symbolizer/name_service.h), one at a time, the most sampled first. Nobody waits: until the table is there, frames get
+ * the names of symbol tables. A compiled table is copied to the cache in steps; without a cache it stays in memory, within a
+ * budget.
  *
- * What fails is remembered (SAFETY 12): three strikes (a crash, a time-out, a table that its reader refuses) set an image aside for an hour, and
- * so does one refusal (no ELF file, over a limit). An image whose debug information is nowhere is looked at again after an hour. Identity is
- * that of the cache's key: it outlives the processes and the image table's entry. Not thread-safe. */
+ * What fails is remembered (SAFETY 12): three strikes (a crash, a time-out, a table that its reader refuses) set an image aside for
+ * an hour, and so does one refusal (no ELF file, over a limit). An image whose debug information is nowhere is looked at again
+ * after an hour, or when it has been downloaded. Identity is that of the cache's key: it outlives the processes and the image
+ * table's entry. Not thread-safe. */
 #ifndef HEARTH_AGENT_NAME_TABLES_H
 #define HEARTH_AGENT_NAME_TABLES_H
 
@@ -20,6 +22,7 @@
 #define NAME_TABLES_STRIKES_MAX 3
 
 struct name_tables;
+struct debug_downloads;
 struct zygote;
 
 struct name_tables_options {
@@ -28,7 +31,7 @@ struct name_tables_options {
 	size_t max_queued;	  /* 0: 256 */
 	size_t max_open;	  /* descriptors of tables; 0: 256 */
 	uint64_t memory_bytes;	  /* of tables that are not on disk; 0: 64 MiB */
-	const char *debuginfod_cache; /* as in struct debug_where; copied */
+	struct debug_downloads *downloads; /* borrowed: debug files that are nowhere here; NULL: none */
 	uint64_t (*now_ns)(void); /* for tests; NULL: CLOCK_BOOTTIME */
 };
 
@@ -64,8 +67,8 @@ int name_tables_create(struct zygote *zygote, struct image_table *images, const 
 /* Look at the images that were used in this window (struct image: last_used, samples): after each drain. */
 void name_tables_look(struct name_tables *t, uint64_t window);
 
-/* The table of an image, -1: none. Borrowed until the next call that works (look, work, damaged). serial_out: another one for each table that an
- * image gets, 0 when there is none: answers that were cached under another serial are of another table. */
+/* The table of an image, -1: none. Borrowed until the next call that works (look, work, damaged). serial_out: another one for each
+ * table that an image gets, 0 when there is none: answers that were cached under another serial are of another table. */
 int name_tables_get(struct name_tables *t, uint32_t slot, uint64_t *serial_out);
 
 /* The reader says that the image's table is damaged: it is thrown away, and compiled again. */
@@ -75,7 +78,8 @@ void name_tables_damaged(struct name_tables *t, uint32_t slot);
 int name_tables_fd(const struct name_tables *t);
 void name_tables_work(struct name_tables *t);
 
-/* Images that wait for their table, and the path of the one that is being compiled ("" when none). For whoever wants to wait. */
+/* Images that wait for their table or its debug file, and the path of the one that is being compiled ("" when none). For whoever
+ * wants to wait. */
 size_t name_tables_outstanding(const struct name_tables *t, const char **path_out);
 
 void name_tables_stats(const struct name_tables *t, struct name_tables_stats *stats_out);

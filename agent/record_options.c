@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/arguments.h"
@@ -40,6 +41,7 @@ static const char HELP[] =
 	"      --name-cache DIR      where what debug information says is kept (/var/cache/hearth for root, else ~/.cache/hearth)\n"
 	"      --name-cache-budget BYTES\n"
 	"                            of that folder, such as 1G: the least recently used goes first (256M; 0: none is kept)\n"
+	"      --debuginfod URLS     servers of debug files that are not here (DEBUGINFOD_URLS); '' asks none\n"
 	"      --names-wait SECONDS  at the end, for debug information that is being read: such as 0, 10 or 1m (10)\n"
 	"\n"
 	"What to write:\n"
@@ -60,6 +62,7 @@ enum {
 	OPTION_UNWIND_BUDGET,
 	OPTION_NAME_CACHE,
 	OPTION_NAME_CACHE_BUDGET,
+	OPTION_DEBUGINFOD,
 	OPTION_NAMES_WAIT,
 	OPTION_FORMAT,
 	OPTION_KERNEL_ADDRESSES,
@@ -79,6 +82,7 @@ static const struct option OPTIONS[] = {
 	{"unwind-budget", required_argument, NULL, OPTION_UNWIND_BUDGET},
 	{"name-cache", required_argument, NULL, OPTION_NAME_CACHE},
 	{"name-cache-budget", required_argument, NULL, OPTION_NAME_CACHE_BUDGET},
+	{"debuginfod", required_argument, NULL, OPTION_DEBUGINFOD},
 	{"names-wait", required_argument, NULL, OPTION_NAMES_WAIT},
 	{"output", required_argument, NULL, 'o'},
 	{"format", required_argument, NULL, OPTION_FORMAT},
@@ -140,6 +144,9 @@ static int take_option(int option, struct record_options *o, struct given *given
 		return argument_bytes("--unwind-budget", optarg, UNWIND_BUDGET_MIN, UNWIND_BUDGET_MAX, &o->unwind_budget_bytes)
 			       ? 0
 			       : DONE(STATUS_USAGE);
+	case OPTION_DEBUGINFOD:
+		o->debuginfod_urls = optarg;
+		return 0;
 	case OPTION_NAME_CACHE:
 		o->name_cache = optarg;
 		return 0;
@@ -265,6 +272,7 @@ int record_options_parse(int argc, char **argv, struct record_options *options_o
 		.period = 1,
 		.unwind_budget_bytes = UNWIND_BUDGET_DEFAULT,
 		.name_cache_bytes = NAME_CACHE_BUDGET_DEFAULT,
+		.debuginfod_urls = getenv("DEBUGINFOD_URLS"),
 		.names_wait_ns = NAMES_WAIT_NS,
 	};
 	optind = 1;

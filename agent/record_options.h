@@ -29,6 +29,7 @@ struct record_options {
 	uint64_t unwind_budget_bytes;
 	const char *name_cache;	   /* NULL: the usual folder */
 	uint64_t name_cache_bytes; /* 0: none */
+	const char *debuginfod_urls; /* NULL or "": none */
 	uint64_t names_wait_ns;	   /* at the end, for names */
 	uint64_t duration_ns; /* 0: until it is told to end */
 	const char *cgroup;   /* NULL: any */

@@ -1,6 +1,7 @@
 #include "agent/session.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -18,7 +19,7 @@
 #define TASK_PAUSE_NS	     (5 * NS_PER_MS) /* between two looks at the process records while they stream */
 #define TASK_SETTLE_NS	     (1 * NS_PER_MS) /* a record is in its buffer this long after its time stamp */
 #define CPU_CHECK_NS	     NS_PER_S
-#define FIRST_LOOK_NS	     NS_PER_S /* at what is sampled, so that its names are looked for while sampling goes on; then twice as late each time */
+#define FIRST_LOOK_NS	     NS_PER_S /* at what is sampled: its names are looked for while sampling goes on; then twice as late */
 
 enum source { SOURCE_TASKS, SOURCE_WAKE, SOURCE_DEFERRED, SOURCE_TASK_TIMER, SOURCE_CPU_TIMER, SOURCE_NAMES };
 
@@ -31,6 +32,8 @@ struct session {
 	struct sampler *sampler;
 	struct unwinder *unwinder;
 	struct name_cache *name_cache;	 /* NULL: none */
+	struct debuginfod_fetcher *fetcher; /* until downloads own it; NULL: none */
+	struct debug_downloads *downloads;  /* NULL: none */
 	struct name_tables *name_tables;
 	struct frame_cache *frame_cache;
 	struct why names_trouble; /* "": none */
@@ -96,6 +99,36 @@ static int open_timers(struct session *s)
 	return s->cpu_timer_fd < 0 ? -errno : 0;
 }
 
+/* Before anything else is: it is forked from here, and takes nothing along. */
+static int start_fetcher(struct session *s, struct why *why)
+{
+	struct debuginfod_options options = {.urls = s->options.debuginfod_urls};
+
+	if (!options.urls || !options.urls[strspn(options.urls, " \t")])
+		return 0;
+	int err = debuginfod_start(&options, &s->fetcher);
+	if (err == -EINVAL)
+		return why_set(why, err, "debuginfod: '%.200s' holds no URL that begins with http:// or https://", options.urls);
+	return err < 0 ? why_set(why, err, "debuginfod: starting the process that downloads: %s", strerror(-err)) : 0;
+}
+
+/* Downloads lie below the folder of name tables. */
+static void open_downloads(struct session *s)
+{
+	char folder[PATH_MAX], path[PATH_MAX + 16];
+
+	if (!s->fetcher || !s->name_cache)
+		return;
+	if (s->options.name_cache)
+		snprintf(folder, sizeof(folder), "%s", s->options.name_cache);
+	else if (name_cache_folder(folder, sizeof(folder)) < 0)
+		return;
+	snprintf(path, sizeof(path), "%s/debuginfod", folder);
+	if (debug_downloads_create(s->fetcher, path, DEBUG_DOWNLOADS_BYTES, NULL, &s->downloads, &s->names_trouble) < 0)
+		s->downloads = NULL;
+	s->fetcher = NULL;
+}
+
 static int open_names(struct session *s)
 {
 	struct name_tables_options options = {0};
@@ -104,7 +137,9 @@ static int open_names(struct session *s)
 	if (s->options.name_cache_bytes &&
 	    name_cache_open(s->options.name_cache, s->options.name_cache_bytes, &s->name_cache, &s->names_trouble) < 0)
 		s->name_cache = NULL;
+	open_downloads(s);
 	options.cache = s->name_cache;
+	options.downloads = s->downloads;
 	int err = name_tables_create(s->options.zygote, s->images, &options, &s->name_tables);
 	return err < 0 ? err : frame_cache_create(FRAME_CACHE_BYTES, &s->frame_cache);
 }
@@ -125,7 +160,10 @@ static int open_parts(struct session *s, struct why *why)
 		.kernel_addresses = s->options.kernel_addresses,
 	};
 
-	int err = open_timers(s);
+	int err = start_fetcher(s, why);
+	if (err < 0)
+		return err;
+	err = open_timers(s);
 	if (err == 0)
 		err = symbolizer_create(s->options.zygote, NULL, &s->symbolizer);
 	if (err == 0)
@@ -452,6 +490,8 @@ void session_stats(const struct session *s, struct session_stats *stats_out)
 	if (s->name_cache)
 		name_cache_stats(s->name_cache, &stats.name_cache);
 	jit_files_stats(s->jit, &stats.jit);
+	if (s->downloads)
+		debug_downloads_stats(s->downloads, &stats.downloads);
 	*stats_out = stats;
 }
 
@@ -464,6 +504,8 @@ void session_close(struct session *s)
 	name_tables_destroy(s->name_tables);
 	name_cache_close(s->name_cache);
 	jit_files_destroy(s->jit);
+	debug_downloads_destroy(s->downloads);
+	debuginfod_stop(s->fetcher);
 	unwinder_destroy(s->unwinder);
 	sampler_close(s->sampler);
 	task_events_close(s->tasks);

@@ -4,6 +4,7 @@
 #define HEARTH_AGENT_SESSION_H
 
 #include "agent/accounting.h"
+#include "agent/debug_downloads.h"
 #include "agent/fold.h"
 #include "agent/sampler.h"
 #include "base/why.h"
@@ -18,6 +19,7 @@ struct session_options {
 	bool kernel_addresses;
 	const char *name_cache;	      /* folder of name tables; NULL: name_cache_folder() */
 	uint64_t name_cache_bytes;    /* its budget; 0: no folder */
+	const char *debuginfod_urls;  /* servers of debug files, as in DEBUGINFOD_URLS; NULL or "": none */
 };
 
 struct session_stats {
@@ -31,13 +33,15 @@ struct session_stats {
 	struct name_tables_stats name_tables;
 	struct name_cache_stats name_cache; /* zeros when there is none */
 	struct jit_files_stats jit;
+	struct debug_downloads_stats downloads; /* the same */
 	uint64_t map_bytes;
 	uint64_t children_lost;
 	uint64_t cpus_reopened;
 	int cpus;
 };
 
-/* Loads everything; nothing samples yet. Returns 0 or a negative errno with why. */
+/* Loads everything; nothing samples yet. Forks what downloads, so that it is to be called before memory is taken. Returns 0 or a
+ * negative errno with why. */
 int session_open(const struct session_options *options, struct session **session_out, struct why *why);
 
 /* See sampler_target(). */
@@ -65,7 +69,8 @@ void session_stop(struct session *s);
  * window. Returns as session_end_window(). */
 int session_collect(struct session *s);
 
-/* Images that wait for their debug information to be read, and the path of the one at hand ("": none). session_work() goes on with them. */
+/* Images that wait for their debug information to be read, and the path of the one at hand ("": none). session_work() goes on with
+ * them. */
 size_t session_names_outstanding(const struct session *s, const char **path_out);
 
 /* What is wrong with the folder of name tables, NULL: nothing. Names come all the same, and cost more. Borrowed until the next call. */

@@ -196,6 +196,7 @@ static void write_json_names(const struct session_stats *stats, struct json_writ
 	const struct name_tables_stats *t = &stats->name_tables;
 	const struct frame_cache_stats *f = &stats->frame_cache;
 	const struct name_cache_stats *c = &stats->name_cache;
+	const struct debug_downloads_stats *d = &stats->downloads;
 
 	json_object_begin(w, "names");
 	json_uint(w, "images", t->known);
@@ -234,6 +235,22 @@ static void write_json_names(const struct session_stats *stats, struct json_writ
 	json_uint(w, "cache_evicted", c->evicted);
 	json_uint(w, "cache_damaged", c->damaged);
 	json_uint(w, "cache_leftovers", c->leftovers);
+	json_object_begin(w, "debuginfod");
+	json_uint(w, "files", d->files);
+	json_uint(w, "bytes", d->bytes);
+	json_uint(w, "budget_bytes", d->budget_bytes);
+	json_uint(w, "queued", d->queued);
+	json_uint(w, "fetched", d->fetched);
+	json_uint(w, "fetched_bytes", d->fetched_bytes);
+	json_uint(w, "missing", d->missing);
+	json_uint(w, "failed", d->failed);
+	json_uint(w, "refused", d->refused);
+	json_uint(w, "too_large", d->too_large);
+	json_uint(w, "given_up", d->given_up);
+	json_uint(w, "useless", d->useless);
+	json_uint(w, "displaced", d->displaced);
+	json_uint(w, "evicted", d->evicted);
+	json_object_end(w);
 	json_object_end(w);
 }
 

@@ -1,9 +1,10 @@
 /* What naming a window costs: bench/window_names FILE... (ELF files; default: this program and its libraries)
  *
- * Random addresses of each file's code are named as a window's are (agent/frame_names.c), window after window, nine of ten the same as in the one before.
- *	agent	CPU of this process for a window, building the locations of the profile included
- *	worker	CPU of the confined process that names
- * With symbol tables or name tables, and with or without the names that are held over windows. Medians; all in one run. No verdict. */
+ * Random addresses of each file's code are named as a window's are (agent/frame_names.c), window after window, nine of ten the same
+ * as in the one before.
+ *         agent   CPU of this process for a window, building the locations of the profile included
+ *         worker  CPU of the confined process that names With symbol tables or name tables, and with or without the names that are
+ *         held over windows. Medians; all in one run. No verdict. */
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>

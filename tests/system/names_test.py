@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 import zlib
 
 from harness import *
@@ -143,6 +144,100 @@ def lacking():
     written = os.stat(table).st_mtime_ns
     names, _ = sample(path, "2")
     assert names["tables_from_cache"] >= 1 and os.stat(table).st_mtime_ns == written, names
+
+
+# --- debuginfod -----------------------------------------------------------------------------------------------------------
+
+class Server:
+    """A debuginfod server of our own (tests/debuginfod/server) with a folder of debug files."""
+
+    def __init__(self, folder):
+        os.makedirs(folder)
+        self.folder = os.path.abspath(folder)
+        self.process = spawn(os.path.join(REPO, "tests", "debuginfod", "server"), stdout=subprocess.PIPE, text=True,
+                             env={**os.environ, "SERVER_FOLDER": self.folder})
+        self.port = int(self.process.stdout.readline())
+
+    def url(self, kind="files"):
+        return f"http://127.0.0.1:{self.port}/{kind}"
+
+    def requests(self, identity):
+        try:
+            with open(os.path.join(self.folder, "log")) as log:
+                return sum(identity in line for line in log)
+        except FileNotFoundError:
+            return 0
+
+
+def remote(name, server):
+    """A stripped program whose debug file only the server has."""
+    path = program(name)
+    identity = build_id(path)
+    split_debug(path, os.path.join(server.folder, identity + ".debug"))
+    return path, identity
+
+
+@test("debuginfod: a debug file is fetched once, and names the recording that asked for it")
+def fetched():
+    server = Server("server_a")
+    path, identity = remote("inlined_r", server)
+    names, share_of_chain = sample(path, "3", options=["--debuginfod", server.url()])
+    assert share_of_chain > 0.8 and names["debuginfod"]["fetched"] == 1, (share_of_chain, names)
+    assert server.requests(identity) == 1
+    folder = f"{os.environ['CACHE_DIRECTORY']}/debuginfod"
+    assert oct(os.stat(f"{folder}/{identity}.debug").st_mode & 0o777) == "0o600"
+    names, share_of_chain = sample(path, "2", options=["--debuginfod", server.url()])
+    assert share_of_chain > 0.8 and server.requests(identity) == 1, (share_of_chain, names)
+
+
+@test("debuginfod: what no server has is not asked for again")
+def missing():
+    server = Server("server_b")
+    path, identity = remote("inlined_s", server)
+    os.unlink(os.path.join(server.folder, identity + ".debug"))
+    names, share_of_chain = sample(path, "2", options=["--debuginfod", server.url()])
+    assert share_of_chain == 0 and server.requests(identity) == 1 and names["debuginfod"]["missing"] >= 1, (share_of_chain, names)
+    sample(path, "2", options=["--debuginfod", server.url()])
+    assert server.requests(identity) == 1
+
+
+@test("debuginfod: a file with another build id is not believed, and not asked for again")
+def other_build_id():
+    server = Server("server_c")
+    path, identity = remote("inlined_t", server)
+    other = program("inlined_u")
+    shutil.copy(other, os.path.join(server.folder, identity + ".debug"))
+    names, share_of_chain = sample(path, "3", options=["--debuginfod", server.url()])
+    assert share_of_chain == 0 and names["debuginfod"]["useless"] == 1, (share_of_chain, names)
+    sample(path, "2", options=["--debuginfod", server.url()])
+    assert server.requests(identity) == 1
+
+
+@test("debuginfod: dead, mute and endless servers delay no window")
+def no_delay():
+    server = Server("server_d")
+    path, _ = remote("inlined_v", server)
+    load = spawn(path, "40")
+    urls = ["", "http://127.0.0.1:9", server.url("mute"), server.url("endless")]
+    agents = [spawn(HEARTH, "agent", "--output", f"w{number}", "--window", "1", "-F", "49", "--max-cpu", "50", "--name-cache",
+                    os.path.abspath(f"c{number}"), "--debuginfod", url, stderr=subprocess.PIPE, text=True) for number, url in enumerate(urls)]
+    time.sleep(10)
+    for agent in agents:
+        agent.terminate()
+    logs = [agent.communicate(timeout=20)[1] for agent in agents]
+    load.kill()
+    assert all(agent.returncode == 0 for agent in agents), logs
+    # The first one asks no server: what a busy machine costs, it costs all of them.
+    windows = [len(glob.glob(f"w{number}/*.pb.gz")) for number in range(len(urls))]
+    assert windows[0] > 2 and min(windows) >= windows[0] - 2, (windows, logs)
+
+
+@test("debuginfod: wrong URLs are said")
+def wrong_urls():
+    done = hearth("record", "-d", "1", "-o", "wrong.folded", "--debuginfod", "file:///etc ftp://x")
+    assert done.returncode == 1 and "http://" in done.stderr, (done.returncode, done.stderr)
+    done = hearth("record", "-d", "1", "-o", "wrong.folded", "--debuginfod", "")
+    assert done.returncode == 0, done.stderr
 
 
 if __name__ == "__main__":

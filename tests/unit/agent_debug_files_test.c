@@ -155,17 +155,17 @@ static void by_build_id(void **state)
 	(void)state;
 	if (!may_run())
 		skip();
-	make_file("/downloads/fedcba98/debuginfo");
+	make_file("/downloads/fedcba98.debug");
 	char cache[PATH_MAX + 16];
 	snprintf(cache, sizeof(cache), "%s/downloads", folder);
-	where.debuginfod_cache = cache;
+	where.downloads = cache;
 	struct debug_files *f = create(&where);
 	struct debug_ask ask = BY_ID;
 	/* The cache is in our root, not in the process's. */
-	expect_nth(f, &ask, 0, "/downloads/fedcba98/debuginfo");
+	expect_nth(f, &ask, 0, "/downloads/fedcba98.debug");
 	make_file(ID_FILE);
 	expect_nth(f, &ask, 0, ID_FILE);
-	expect_nth(f, &ask, 1, "/downloads/fedcba98/debuginfo");
+	expect_nth(f, &ask, 1, "/downloads/fedcba98.debug");
 	expect_nth(f, &ask, 2, NULL);
 	assert_int_equal(refused(f), 0);
 	/* SAFETY 11. */

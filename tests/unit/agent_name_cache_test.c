@@ -415,7 +415,7 @@ static void disks_that_fail(void **state)
 
 	(void)state;
 	mkdir(folder, 0700);
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "", MS_REC | MS_PRIVATE, "") < 0 ||
 	    mount("none", folder, "tmpfs", 0, "size=256k,mode=0700") < 0) {
 		print_message("mounting needs CAP_SYS_ADMIN\n");
 		skip();
@@ -424,7 +424,7 @@ static void disks_that_fail(void **state)
 	assert_int_equal(store(c, &key, 4 << 20, 'x', false), -ENOSPC);
 	assert_int_equal(name_cache_get(c, &key, &found), -ENOENT);
 	assert_int_equal(store(c, &small, 5000, 's', false), 0);
-	assert_int_equal(mount(NULL, folder, NULL, MS_REMOUNT | MS_RDONLY, "mode=0700"), 0);
+	assert_int_equal(mount("none", folder, "", MS_REMOUNT | MS_RDONLY, "mode=0700"), 0);
 	assert_int_equal(store(c, &key, 10, 'x', false), -EROFS);
 	assert_int_equal(look_up(c, &small, 5000, &found), 's');
 	assert_int_equal(stats_of(c).store_failed, 2);
