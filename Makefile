@@ -141,9 +141,6 @@ test-kernels: all ## boot Debian's 5.10, 6.1 and 6.12 kernels under QEMU and pro
 	$(Q)tests/run kernels
 test-cfi: $(B)/tests/cfi/oracle ## every row of every ELF file below /usr/bin and /usr/lib against libdw's
 	$(Q)tests/run cfi
-test-names: $(B)/tests/names/frames ## names from DWARF against llvm-symbolizer and addr2line: compilers' output, and FILES
-	$(Q)tests/names/compilers $<
-	$(Q)[ -z "$(FILES)" ] || tests/names/compare --frames $< --addr2line $(FILES)
 soak: test-deps ## a day's worth of windows in 20 minutes over changing processes: flat memory (root); SOAK="--seconds 600 --windows 4320"
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/soak/run $(SOAK)
@@ -157,6 +154,11 @@ CFI_TESTS := $(patsubst %,$(B)/tests/cfi/%.o,compare values)
 $(B)/tests/cfi/%: $(B)/tests/cfi/%.o $(CFI_TESTS) $(B)/libhearth.a
 	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ -ldw -lelf $(HEARTH_LDLIBS) $(LDLIBS)
 
+# Names, files and lines, against llvm-symbolizer's and addr2line's.
+NAMES_ADDRESSES ?= 100000
+test-names: all ## 100,000 random addresses each of C++, Rust and Go programs, libstdc++, glibc, LLVM, beside llvm-symbolizer and addr2line; FILES=...
+	$(Q)tests/names/compilers $(B)/hearth
+	$(Q)tests/names/compare -n $(NAMES_ADDRESSES) $(or $(FILES),$$(tests/names/corpus all))
 $(B)/tests/names/frames: $(B)/tests/names/frames.o $(B)/libhearth.a
 	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
 
