@@ -19,30 +19,60 @@ static const char *file_of(const struct frame_printer *p, const struct symbolize
 	return slash ? slash + 1 : frame->file;
 }
 
+/* Ten thousand addresses are a hundred thousand frames: stdio's formats and locks would take longer than all else. The stream is this thread's. */
+static void put(const struct frame_printer *p, const char *text)
+{
+	fputs_unlocked(text, p->stream);
+}
+
+static void put_number(const struct frame_printer *p, int64_t number)
+{
+	char digits[24];
+	size_t at = sizeof(digits) - 1;
+	uint64_t left = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+
+	digits[at] = '\0';
+	do
+		digits[--at] = (char)('0' + left % 10);
+	while (left /= 10);
+	if (number < 0)
+		digits[--at] = '-';
+	put(p, digits + at);
+}
+
+static void put_address(const struct frame_printer *p, uint64_t address, int digits)
+{
+	fprintf(p->stream, "0x%0*" PRIx64 "%s", digits, address, p->pretty ? ": " : "\n");
+}
+
 static void print_function(const struct frame_printer *p, const char *name)
 {
-	if (p->functions)
-		fprintf(p->stream, "%s%s", known(name), p->pretty ? " at " : "\n");
+	if (!p->functions)
+		return;
+	put(p, known(name));
+	put(p, p->pretty ? " at " : "\n");
 }
 
 static void print_gnu(const struct frame_printer *p, uint64_t address, const struct symbolizer_frame *frames, size_t n)
 {
 	if (p->addresses)
-		fprintf(p->stream, "0x%0*" PRIx64 "%s", 2 * p->address_bytes, address, p->pretty ? ": " : "\n");
+		put_address(p, address, 2 * p->address_bytes);
 	if (!n) {
 		if (p->functions)
-			fputs(p->pretty ? "?? " : "??\n", p->stream);
-		fputs("??:0\n", p->stream);
+			put(p, p->pretty ? "?? " : "??\n");
+		put(p, "??:0\n");
 	}
 	for (size_t i = 0; i < n; i++) {
 		if (i && p->pretty)
-			fputs(" (inlined by) ", p->stream);
+			put(p, " (inlined by) ");
 		print_function(p, frames[i].name);
-		fprintf(p->stream, "%s:", known(file_of(p, &frames[i])));
+		put(p, known(file_of(p, &frames[i])));
+		put(p, ":");
 		if (frames[i].line)
-			fprintf(p->stream, "%" PRId64 "\n", frames[i].line);
+			put_number(p, frames[i].line);
 		else
-			fputs("?\n", p->stream);
+			put(p, "?");
+		put(p, "\n");
 		if (!p->inlines)
 			break;
 	}
@@ -51,13 +81,18 @@ static void print_gnu(const struct frame_printer *p, uint64_t address, const str
 static void print_llvm_frame(const struct frame_printer *p, const struct symbolizer_frame *place, const char *name)
 {
 	print_function(p, name);
-	fprintf(p->stream, "%s:%" PRId64 ":%" PRId64 "\n", known(file_of(p, place)), place->line, place->column);
+	put(p, known(file_of(p, place)));
+	put(p, ":");
+	put_number(p, place->line);
+	put(p, ":");
+	put_number(p, place->column);
+	put(p, "\n");
 }
 
 static void print_llvm(const struct frame_printer *p, uint64_t address, const struct symbolizer_frame *frames, size_t n)
 {
 	if (p->addresses)
-		fprintf(p->stream, "0x%" PRIx64 "%s", address, p->pretty ? ": " : "\n");
+		put_address(p, address, 1);
 	if (!n)
 		print_llvm_frame(p, &UNKNOWN, "");
 	/* Without inlined calls: the innermost place, in the function that the linker knows. */
@@ -65,10 +100,10 @@ static void print_llvm(const struct frame_printer *p, uint64_t address, const st
 		print_llvm_frame(p, &frames[0], frames[n - 1].name);
 	for (size_t i = 0; p->inlines && i < n; i++) {
 		if (i && p->pretty)
-			fputs(" (inlined by) ", p->stream);
+			put(p, " (inlined by) ");
 		print_llvm_frame(p, &frames[i], frames[i].name);
 	}
-	fputc('\n', p->stream);
+	put(p, "\n");
 }
 
 static void write_json_frame(struct json_writer *w, const struct frame_printer *p, const struct symbolizer_frame *place, const char *name)
