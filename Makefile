@@ -44,7 +44,7 @@ GENERATED := $(B)/bpf/sample.skel.h $(B)/pprof/profile.pb-c.h $(B)/pprof/flame_a
 
 .DEFAULT_GOAL := all
 .PHONY: all help deps test-deps bench-deps run test test-unit test-asan test-valgrind test-system test-kernels test-setup \
-	test-cfi test-names test-fuzz fuzz-cfi bench bench-cfi bench-confine bench-accuracy bench-programs install uninstall clean bench-window-names
+	test-cfi test-names test-fuzz fuzz-cfi bench bench-cfi bench-confine bench-accuracy bench-programs install uninstall clean bench-window-names bench-names
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -272,6 +272,10 @@ bench-confine: $(B)/bench/confine ## what the confined process costs, beside the
 	$(Q)$(B)/bench/confine $(firstword $(wildcard /lib/x86_64-linux-gnu/libc.so.6))
 $(B)/bench/confine: $(B)/bench/confine.o $(B)/libhearth.a
 	$(call say,LINK,$@)$(CC) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
+
+bench-names: bench-deps ## naming 10,000 addresses of a large C++ debug build, beside llvm-symbolizer and addr2line
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)bench/names
 
 bench-programs: bench-deps ## how many stacks of real programs are complete; installs what is missing only with --install
 	$(Q)$(MAKE) --no-print-directory all
