@@ -116,3 +116,17 @@ bool argument_pids(const char *option, const char *text, pid_t *pids, size_t max
 		at = end + 1;
 	}
 }
+
+bool argument_demangle(const char *option, const char *text, enum demangle_style *style_out)
+{
+	static const char *const NAMES[] = {[DEMANGLE_FULL] = "full", [DEMANGLE_SHORT] = "short", [DEMANGLE_NONE] = "none"};
+
+	for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
+		if (strcmp(text, NAMES[i]) == 0) {
+			*style_out = (enum demangle_style)i;
+			return true;
+		}
+	}
+	fprintf(stderr, "hearth: %s: '%s' is none of full, short, none\n", option, text);
+	return false;
+}

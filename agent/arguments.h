@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "symbolizer/demangle.h"
+
 #define STATUS_OK     0
 #define STATUS_FAILED 1
 #define STATUS_USAGE  2
@@ -23,5 +25,8 @@ bool argument_duration(const char *option, const char *text, uint64_t *ns_out);
 
 /* "1,2,3": up to max pids. */
 bool argument_pids(const char *option, const char *text, pid_t *pids, size_t max, size_t *n_inout);
+
+/* full, short or none. */
+bool argument_demangle(const char *option, const char *text, enum demangle_style *style_out);
 
 #endif

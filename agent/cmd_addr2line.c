@@ -116,8 +116,8 @@ static int set_style(struct addr2line *a, const char *name)
 
 static int set_demangle(struct addr2line *a, const char *name)
 {
-	if (name && !demangle_style_parse(name, &a->demangle))
-		return DONE(usage_error("addr2line", "--demangle: '%s' is none of full, short, none", name));
+	if (name && !argument_demangle("--demangle", name, &a->demangle))
+		return DONE(STATUS_USAGE);
 	a->demangled = YES;
 	return 0;
 }

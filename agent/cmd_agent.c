@@ -45,6 +45,7 @@ static const char HELP[] =
 	"      --idle                sample also the idle task\n"
 	"      --max-cpu PERCENT     hearth's own budget, of the whole machine: above it, it lowers its rate (1)\n"
 	"      --unwind-budget BYTES memory in the kernel for the unwind tables of code without frame pointers (64M)\n"
+	"      --demangle STYLE      names in full, short (without parameters and template arguments), or none: as the linker saw them (full)\n"
 	"      --name-cache DIR      where what debug information says is kept (/var/cache/hearth for root, else ~/.cache/hearth)\n"
 	"      --name-cache-budget BYTES\n"
 	"                            of that folder, such as 1G: the least recently used goes first (256M; 0: none is kept)\n"
@@ -63,6 +64,7 @@ enum {
 	OPTION_KERNEL_ADDRESSES,
 	OPTION_LOG_FORMAT,
 	OPTION_UNWIND_BUDGET,
+	OPTION_DEMANGLE,
 	OPTION_NAME_CACHE,
 	OPTION_NAME_CACHE_BUDGET,
 	OPTION_DEBUGINFOD,
@@ -77,6 +79,7 @@ static const struct option OPTIONS[] = {
 	{"idle", no_argument, NULL, OPTION_IDLE},
 	{"max-cpu", required_argument, NULL, OPTION_MAX_CPU},
 	{"unwind-budget", required_argument, NULL, OPTION_UNWIND_BUDGET},
+	{"demangle", required_argument, NULL, OPTION_DEMANGLE},
 	{"name-cache", required_argument, NULL, OPTION_NAME_CACHE},
 	{"name-cache-budget", required_argument, NULL, OPTION_NAME_CACHE_BUDGET},
 	{"debuginfod", required_argument, NULL, OPTION_DEBUGINFOD},
@@ -91,6 +94,7 @@ struct agent_options {
 	const char *output;
 	uint64_t output_bytes;
 	uint64_t unwind_budget_bytes;
+	enum demangle_style demangle;
 	const char *name_cache;
 	uint64_t name_cache_bytes;
 	const char *debuginfod_urls;
@@ -166,6 +170,8 @@ static int take_option(int option, struct agent_options *o)
 	case OPTION_DEBUGINFOD:
 		o->debuginfod_urls = optarg;
 		return 0;
+	case OPTION_DEMANGLE:
+		return argument_demangle("--demangle", optarg, &o->demangle) ? 0 : DONE(STATUS_USAGE);
 	case OPTION_NAME_CACHE:
 		o->name_cache = optarg;
 		return 0;
@@ -258,6 +264,7 @@ static int start(struct agent *a)
 			    .cgroup_fd = -1},
 		.kernel_addresses = o->kernel_addresses,
 		.zygote = a->zygote,
+		.demangle = o->demangle,
 		.name_cache = o->name_cache,
 		.name_cache_bytes = o->name_cache_bytes,
 		.debuginfod_urls = o->debuginfod_urls,

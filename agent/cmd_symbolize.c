@@ -114,9 +114,7 @@ static int take_option(int option, struct symbolize *s)
 		s->force = true;
 		return 0;
 	case OPTION_DEMANGLE:
-		return demangle_style_parse(optarg, &s->demangle)
-			       ? 0
-			       : DONE(usage_error("symbolize", "--demangle: '%s' is none of full, short, none", optarg));
+		return argument_demangle("--demangle", optarg, &s->demangle) ? 0 : DONE(STATUS_USAGE);
 	case OPTION_DEBUG_PATH:
 		return add_folder(s, optarg);
 	case OPTION_JSON:

@@ -38,6 +38,7 @@ static const char HELP[] =
 	"                            sched:sched_switch (cycles where there is a PMU, else cpu-clock)\n"
 	"  -c, --count N             with an event that is not a clock: a sample every N occurrences (1)\n"
 	"      --unwind-budget BYTES memory in the kernel for the unwind tables of code without frame pointers (64M)\n"
+	"      --demangle STYLE      names in full, short (without parameters and template arguments), or none: as the linker saw them (full)\n"
 	"      --name-cache DIR      where what debug information says is kept (/var/cache/hearth for root, else ~/.cache/hearth)\n"
 	"      --name-cache-budget BYTES\n"
 	"                            of that folder, such as 1G: the least recently used goes first (256M; 0: none is kept)\n"
@@ -60,6 +61,7 @@ enum {
 	OPTION_CGROUP,
 	OPTION_IDLE,
 	OPTION_UNWIND_BUDGET,
+	OPTION_DEMANGLE,
 	OPTION_NAME_CACHE,
 	OPTION_NAME_CACHE_BUDGET,
 	OPTION_DEBUGINFOD,
@@ -80,6 +82,7 @@ static const struct option OPTIONS[] = {
 	{"event", required_argument, NULL, 'e'},
 	{"count", required_argument, NULL, 'c'},
 	{"unwind-budget", required_argument, NULL, OPTION_UNWIND_BUDGET},
+	{"demangle", required_argument, NULL, OPTION_DEMANGLE},
 	{"name-cache", required_argument, NULL, OPTION_NAME_CACHE},
 	{"name-cache-budget", required_argument, NULL, OPTION_NAME_CACHE_BUDGET},
 	{"debuginfod", required_argument, NULL, OPTION_DEBUGINFOD},
@@ -147,6 +150,8 @@ static int take_option(int option, struct record_options *o, struct given *given
 	case OPTION_DEBUGINFOD:
 		o->debuginfod_urls = optarg;
 		return 0;
+	case OPTION_DEMANGLE:
+		return argument_demangle("--demangle", optarg, &o->demangle) ? 0 : DONE(STATUS_USAGE);
 	case OPTION_NAME_CACHE:
 		o->name_cache = optarg;
 		return 0;

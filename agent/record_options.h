@@ -9,6 +9,7 @@
 
 #include "agent/event.h"
 #include "agent/output.h"
+#include "symbolizer/demangle.h"
 
 #define RECORD_PIDS_MAX	   1024
 #define RECORD_OUTPUTS_MAX 8
@@ -27,6 +28,7 @@ struct record_options {
 	struct event event;
 	uint64_t rate_hz, period;
 	uint64_t unwind_budget_bytes;
+	enum demangle_style demangle;
 	const char *name_cache;	   /* NULL: the usual folder */
 	uint64_t name_cache_bytes; /* 0: none */
 	const char *debuginfod_urls; /* NULL or "": none */

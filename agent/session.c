@@ -165,7 +165,7 @@ static int open_parts(struct session *s, struct why *why)
 		return err;
 	err = open_timers(s);
 	if (err == 0)
-		err = symbolizer_create(s->options.zygote, NULL, &s->symbolizer);
+		err = symbolizer_create(s->options.zygote, &(struct symbolizer_options){.demangle = s->options.demangle}, &s->symbolizer);
 	if (err == 0)
 		err = image_table_create(s->symbolizer, IMAGES_MAX, file_budget(), &s->images);
 	if (err == 0)

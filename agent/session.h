@@ -17,6 +17,7 @@ struct session_options {
 	struct zygote *zygote; /* borrowed; forks what reads binaries */
 	struct sampler_options sampler;
 	bool kernel_addresses;
+	enum demangle_style demangle;
 	const char *name_cache;	      /* folder of name tables; NULL: name_cache_folder() */
 	uint64_t name_cache_bytes;    /* its budget; 0: no folder */
 	const char *debuginfod_urls;  /* servers of debug files, as in DEBUGINFOD_URLS; NULL or "": none */

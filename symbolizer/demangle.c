@@ -344,16 +344,3 @@ int demangle(const char *mangled, enum demangle_style style, char *out)
 	size_t length = demangle_shorten(language, full, (size_t)bytes, out, DEMANGLE_OUT_MAX);
 	return length ? (int)length : -ENOENT; /* nothing but arguments: the mangled name tells more */
 }
-
-bool demangle_style_parse(const char *name, enum demangle_style *style_out)
-{
-	static const char *const NAMES[] = {[DEMANGLE_FULL] = "full", [DEMANGLE_SHORT] = "short", [DEMANGLE_NONE] = "none"};
-
-	for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
-		if (strcmp(name, NAMES[i]) == 0) {
-			*style_out = (enum demangle_style)i;
-			return true;
-		}
-	}
-	return false;
-}

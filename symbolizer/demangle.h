@@ -5,7 +5,6 @@
 #ifndef HEARTH_SYMBOLIZER_DEMANGLE_H
 #define HEARTH_SYMBOLIZER_DEMANGLE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #define DEMANGLE_IN_MAX	 4096 /* bytes with the NUL */
@@ -16,9 +15,6 @@ enum demangle_style {
 	DEMANGLE_SHORT, /* without (symbolizer/demangle_short.h) */
 	DEMANGLE_NONE,	/* always -ENOENT */
 };
-
-/* "full", "short" or "none". False: none of them. */
-bool demangle_style_parse(const char *name, enum demangle_style *style_out);
 
 /* mangled: ends in NUL. out: DEMANGLE_OUT_MAX bytes, raw (see text_clean()).
  * Rust's hash ("::h0123456789abcdef") is removed.

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """hearth record on a real kernel: what it samples, filters, names, writes and counts."""
+import gzip
 import glob
 import json
 import os
@@ -66,6 +67,39 @@ def depth():
     assert summary["stacks"]["truncated"]["too_deep"] > 0.9 * summary["samples"], summary
 
 
+def numbers(message):
+    """All varints of a protobuf message and of what looks like messages in it: no address hides from that."""
+    at = 0
+    while at < len(message):
+        field, at = varint(message, at)
+        if field is None:
+            return
+        if field & 7 == 0:
+            value, at = varint(message, at)
+            if value is None:
+                return
+            yield value
+        elif field & 7 == 2:
+            size, at = varint(message, at)
+            if size is None or at + size > len(message):
+                return
+            yield from numbers(message[at:at + size])
+            at += size
+        else:
+            return
+
+
+def varint(message, at):
+    value = shift = 0
+    while at < len(message) and shift < 70:
+        value |= (message[at] & 127) << shift
+        shift += 7
+        at += 1
+        if message[at - 1] < 128:
+            return value, at
+    return None, at
+
+
 @test("kernel frames are named, in one stack with the user's")
 def kernel():
     program = ["dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=3000000"]
@@ -86,6 +120,46 @@ def cpp():
     program = build("shapes.cpp", "shapes", "-O1", compiler="g++")
     record("-F", "499", "-o", "cpp.folded", "--", program, "2")
     assert share(folded("cpp.folded"), "shapes::grid<int>::fill(int, long)") > 0.8, folded("cpp.folded")[:3]
+    for style, name in (("short", "shapes::grid::fill"), ("none", "_ZN6shapes4gridIiE4fillEil")):
+        record("-F", "499", "--demangle", style, "-o", "cpp.folded", "--", program, "2")
+        assert share(folded("cpp.folded"), name) > 0.8, (style, folded("cpp.folded")[:3])
+    assert hearth("record", "--demangle", "long").returncode == 2
+    assert hearth("agent", "--demangle", "long").returncode == 2
+
+
+@test("BPF programs and trampolines have names")
+def bpf_programs():
+    subprocess.run(["clang", "-target", "bpf", "-O2", "-g", "-I/usr/include/x86_64-linux-gnu", "-c", os.path.join(WORKLOADS, "traced.bpf.c"),
+                    "-o", "traced.o"], check=True)
+    program = build("traced.c", "traced", "-O2", "-lbpf")
+    load = spawn(program, "traced.o", "6", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    time.sleep(1)
+    assert load.poll() is None, load.returncode
+    with open("/proc/kallsyms") as symbols:
+        text = symbols.read()
+    if "_hearth_run\t[bpf]" not in text:
+        raise Skip("net.core.bpf_jit_kallsyms is 0")
+    record("-F", "997", "-p", str(load.pid), "-d", "3", "-o", "traced.folded")
+    has_fentry = "fentry" in load.communicate()[0]
+    stacks = folded("traced.folded")
+    names = {name for stack, _ in stacks for name in stack if name.startswith("bpf_")}
+    programs = sum(count for stack, count in stacks
+                   if any(re.fullmatch(r"bpf_prog_[0-9a-f]{16}_hearth_(run|traced) \[bpf\]_\[k\]", name) for name in stack))
+    assert programs > 0.3 * sum(count for _, count in stacks), sorted(names)
+    if has_fentry:
+        assert any(re.fullmatch(r"bpf_trampoline_[0-9]+ \[bpf\]_\[k\]", name) for name in names), sorted(names)
+    else:
+        print("# measured: this kernel attaches no program to functions: no trampolines")
+
+
+@test("kernel addresses are in profiles only when they are asked for")
+def kernel_addresses():
+    program = ["dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=500000"]
+    for options, expected in (([], False), (["--kernel-addresses"], True)):
+        record("-F", "997", *options, "-o", "addresses.pb.gz", "--", *program)
+        raw = gzip.open("addresses.pb.gz").read()
+        pcs = [n for n in numbers(raw) if n >> 47 == 0x1ffff]
+        assert bool(pcs) is expected, (options, [hex(n) for n in pcs[:5]])
 
 
 @test("a process that lives for 50 ms and deleted its file has names")

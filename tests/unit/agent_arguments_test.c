@@ -82,6 +82,22 @@ static void pid_lists(void **state)
 	}
 }
 
+static void demangle_styles(void **state)
+{
+	enum demangle_style style = DEMANGLE_FULL;
+
+	(void)state;
+	assert_true(argument_demangle("--demangle", "short", &style));
+	assert_int_equal(style, DEMANGLE_SHORT);
+	assert_true(argument_demangle("--demangle", "none", &style));
+	assert_int_equal(style, DEMANGLE_NONE);
+	assert_false(argument_demangle("--demangle", "Full", &style));
+	assert_false(argument_demangle("--demangle", "", &style));
+	assert_int_equal(style, DEMANGLE_NONE);
+	assert_true(argument_demangle("--demangle", "full", &style));
+	assert_int_equal(style, DEMANGLE_FULL);
+}
+
 static void usage_errors(void **state)
 {
 	(void)state;
@@ -95,6 +111,7 @@ int main(void)
 		cmocka_unit_test(bytes),
 		cmocka_unit_test(durations),
 		cmocka_unit_test(pid_lists),
+		cmocka_unit_test(demangle_styles),
 		cmocka_unit_test(usage_errors),
 	};
 	return cmocka_run_group_tests(tests, quiet, NULL);

@@ -89,7 +89,8 @@ static void modules_and_programs(void **state)
 				       "ffffffffc0201000 t a_one\t[alpha]\n"
 				       "ffffffffc0201800 t a_two\t[alpha]\n"
 				       "ffffffffc0400000 t a_init\t[alpha]\n"
-				       "ffffffffc0300000 t bpf_prog_6deef7357e7b4530_x\t[bpf]\n");
+				       "ffffffffc0300000 t bpf_prog_6deef7357e7b4530_x\t[bpf]\n"
+				       "ffffffffc0301000 t bpf_trampoline_6442532293\t[bpf]\n");
 
 	(void)state;
 	assert_string_equal(name_at(k, 0xffffffff81000010), "_text");
@@ -101,6 +102,7 @@ static void modules_and_programs(void **state)
 	assert_string_equal(name_at(k, 0xffffffffc0204fff), "b_two beta");
 	assert_string_equal(name_at(k, 0xffffffffc0205000), "-");
 	assert_string_equal(name_at(k, 0xffffffffc0300010), "bpf_prog_6deef7357e7b4530_x bpf");
+	assert_string_equal(name_at(k, 0xffffffffc0301010), "bpf_trampoline_6442532293 bpf");
 	assert_string_equal(name_at(k, 0xffffffffc0400000), "a_init alpha");
 	assert_string_equal(name_at(k, 0xffffffffc0402000), "-");
 	kallsyms_free(k);
