@@ -86,6 +86,12 @@ void name_service_work(struct name_service *s)
 	(void)s;
 }
 
+uint64_t name_service_cpu_ns(const struct name_service *s)
+{
+	(void)s;
+	return 0;
+}
+
 void name_service_destroy(struct name_service *s)
 {
 	if (s && !s->destroyed) {
