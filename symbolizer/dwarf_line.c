@@ -38,6 +38,7 @@ struct dwarf_line_reader {
 	struct kept_table kept[TABLES_KEPT];
 	size_t kept_ids;
 	uint64_t head_bytes;	/* read so far */
+	uint64_t moved_bytes;	/* of units that were read of a section that is too large to be kept */
 	uint64_t program_bytes; /* run so far */
 	uint8_t *done;		/* a bit for each offset >> DONE_SHIFT whose program has been run */
 
@@ -148,11 +149,24 @@ static void keep_table(struct dwarf_line_reader *r)
 	r->kept_ids += r->n_ids;
 }
 
+/* A unit is read whole. Where lengths reach over other units, all of them would be read for each. */
+static int read_head(struct dwarf_line_reader *r, uint64_t offset)
+{
+	if (r->moved_bytes / HEADS_AGAIN > dwarf_section_bytes(r->sections, DWARF_LINE)) {
+		r->stats.over_limits++;
+		return -E2BIG;
+	}
+	int err = line_head_read(&r->view, offset, &r->head);
+	if (err == 0 && r->view.buffer)
+		r->moved_bytes += byte_reader_left(&r->head.tables) + byte_reader_left(&r->head.program);
+	return err;
+}
+
 static int read_table(struct dwarf_line_reader *r, const struct dwarf_line_unit *unit, struct name_table_builder *builder)
 {
 	uint64_t section_bytes = dwarf_section_bytes(r->sections, DWARF_LINE);
 	bool damaged = false;
-	int err = line_head_read(&r->view, unit->offset, &r->head);
+	int err = read_head(r, unit->offset);
 
 	if (err == -ENOENT)
 		return err;
@@ -543,7 +557,7 @@ int dwarf_line_rows(struct dwarf_line_reader *r, struct name_table_builder *buil
 	if (err < 0 || was_done)
 		return err;
 	if (!r->has_head)
-		err = line_head_read(&r->view, r->offset, &r->head);
+		err = read_head(r, r->offset);
 	if (err < 0) /* it could be read when it was kept */
 		return err;
 	r->has_head = true;
