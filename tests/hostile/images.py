@@ -414,6 +414,27 @@ def line_rows(path):
     with_dwarf(path, unit(b"\0"), abbrevs(UNIT), line=struct.pack("<I", len(body)) + body)
 
 
+@image
+def line_units_far(path):
+    """5,000 units, last table first; each table claims everything up to the end of a section of 200 MiB of holes."""
+    size, count = 200 << 20, 5000
+    step = size // count & ~15
+    head = bytes([1, 1, 1, 0xfb, 14, 13, 0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1, 0]) + b"a.c\0\0\0\0\0"
+    units = b""
+    for i in reversed(range(count)):
+        first = b"\1a.c\0" + struct.pack("<QII", BASE + CODE, 64, i * step)
+        units += unit(b"\0", first=first)
+    elf = Elf()
+    elf.add(".debug_info", units)
+    elf.add(".debug_abbrev", abbrevs(UNIT))
+    elf.add(".debug_line", b"", offset=64 << 20, size=size)
+    elf.write(path, file_bytes=(64 << 20) + size)
+    with open(path, "r+b") as file:
+        for i in range(count):
+            file.seek((64 << 20) + i * step)
+            file.write(struct.pack("<IHI", size - i * step - 4, 4, len(head)) + head)
+
+
 def skeleton(path, name):
     """A unit whose code is described in another file."""
     table = abbrevs((1, CU, 0, (0x2130, F_STRING), (0x2131, 0x07), (0x1b, F_STRING), (LOW, F_ADDR), (HIGH, F_DATA4)))
