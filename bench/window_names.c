@@ -106,7 +106,7 @@ static int by_value(const void *a, const void *b)
 
 static void name_window(struct frame_cache *cache, bool with_tables)
 {
-	const struct name_sources sources = {symbolizer, with_tables ? tables : NULL, cache};
+	const struct name_sources sources = {.symbolizer = symbolizer, .tables = with_tables ? tables : NULL, .cache = cache};
 	struct kernel_names kernel = {0};
 	struct profile_builder *builder;
 	struct frame_names names;
