@@ -680,6 +680,23 @@ static void abbreviations_without_order_are_found(void **state)
 	assert_int_equal(n->stats.bad_units, 1);
 }
 
+/* Fuzzing found it: nothing was added to NULL. */
+static void abbreviations_may_have_no_attributes(void **state)
+{
+	AUTO_DWARF struct dwarf_writer w = { 0 };
+
+	(void)state;
+	ABBREV(&w, 1, DW_TAG_compile_unit, 1, 0, 0);
+	ABBREV(&w, 2, DW_TAG_base_type, 0, 0, 0);
+	put_u8(&w.abbrev, 0);
+	size_t unit = begin_unit(&w, 5, false, 0);
+	PUT(&w.info, 1, 2, 2, 0);
+	end_unit(&w, unit);
+	AUTO_NAMES struct names *n = names_of(&w, NULL, 0);
+	assert_int_equal(n->stats.units, 1);
+	assert_int_equal(n->stats.bad_units, 0);
+}
+
 static void too_many_attributes_are_refused(void **state)
 {
 	(void)state;
@@ -1004,6 +1021,7 @@ int main(void)
 		cmocka_unit_test(a_bad_head_costs_its_unit),
 		cmocka_unit_test(a_length_behind_the_end_ends_the_units),
 		cmocka_unit_test(abbreviations_without_order_are_found),
+		cmocka_unit_test(abbreviations_may_have_no_attributes),
 		cmocka_unit_test(too_many_attributes_are_refused),
 		cmocka_unit_test(long_units_are_read_window_by_window),
 		cmocka_unit_test(long_lists_are_not_read_for_ever),
