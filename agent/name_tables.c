@@ -508,6 +508,9 @@ static void take_compiled(struct name_tables *t, struct known *k, int table_fd, 
 	t->stats.compiled++;
 	t->stats.compiled_bytes += k->bytes;
 	t->stats.lacking += k->lacking;
+	t->stats.parts_damaged += stats->refused + stats->dwarf.bad_units + stats->dwarf.bad_references + stats->dwarf.bad_line_programs;
+	t->stats.over_limits += stats->dwarf.over_limits + stats->table.too_deep + stats->table.cut;
+	t->stats.files_missing += stats->dwarf.missing_files;
 	const struct image *image = image_table_get(t->images, k->slot);
 	if (k->lacking && k->had_download && image && image->id == k->image_id)
 		debug_downloads_useless(t->options.downloads, image->build_id, image->build_id_bytes);

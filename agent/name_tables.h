@@ -46,6 +46,9 @@ struct name_tables_stats {
 	uint64_t compile_cpu_ns; /* CPU time of them */
 	uint64_t compiled_bytes;
 	uint64_t lacking;	/* of the compiled: images without debug information */
+	uint64_t parts_damaged;	/* units, line programs, references and sections that were left out of the compiled */
+	uint64_t over_limits;	/* what was left out of them because there was too much of it */
+	uint64_t files_missing;	/* alternate and split files that nobody had, or that were others */
 	uint64_t failed;	/* compilations that gave no table, for whatever reason */
 	uint64_t timed_out;	/* ... of those */
 	uint64_t crashed;	/* ... of those */

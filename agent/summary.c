@@ -209,6 +209,9 @@ static void write_json_names(const struct session_stats *stats, struct json_writ
 	json_uint(w, "tables_compile_cpu_ns", t->compile_cpu_ns);
 	json_uint(w, "tables_compiled_bytes", t->compiled_bytes);
 	json_uint(w, "tables_lacking", t->lacking);
+	json_uint(w, "parts_damaged", t->parts_damaged);
+	json_uint(w, "over_limits", t->over_limits);
+	json_uint(w, "files_missing", t->files_missing);
 	json_uint(w, "tables_failed", t->failed);
 	json_uint(w, "tables_timed_out", t->timed_out);
 	json_uint(w, "tables_crashed", t->crashed);
@@ -272,6 +275,7 @@ static void write_json_symbolizer(const struct symbolizer_stats *y, struct json_
 	json_uint(w, "symbol_table_bytes", y->symtab_bytes);
 	json_uint(w, "symbols_damaged", y->symbols_damaged);
 	json_uint(w, "names_refused", y->names_refused);
+	json_uint(w, "fdes_damaged", y->unwind_bad_fdes);
 	json_uint(w, "name_tables_open", y->name_tables);
 	json_uint(w, "name_tables_damaged", y->tables_damaged);
 	json_uint(w, "addresses_named", y->addresses_named);
