@@ -12,11 +12,10 @@
 #include "agent/frame_printer.h"
 #include "agent/image_names.h"
 #include "agent/image_open.h"
-#include "agent/name_cache.h"
+#include "agent/name_options.h"
 #include "base/scope.h"
 #include "symbolizer/demangle.h"
 
-#define FOLDERS_MAX  64
 #define DONE(status) ((status) + 1)
 
 static const char HELP[] =
@@ -43,7 +42,7 @@ static const char HELP[] =
 	"\n"
 	"Exit status: 0; 1 when the file could not be read, or a line was no address; 2 for wrong usage.\n";
 
-enum { OPTION_STYLE = 256, OPTION_DEBUG_PATH, OPTION_NO_FUNCTIONS, OPTION_NO_INLINES, OPTION_NO_DEMANGLE, OPTION_KEEP, OPTION_NAME_CACHE, OPTION_NAME_CACHE_BUDGET };
+enum { OPTION_STYLE = 256, OPTION_NO_FUNCTIONS, OPTION_NO_INLINES, OPTION_NO_DEMANGLE };
 
 static const struct option OPTIONS[] = {
 	{"exe", required_argument, NULL, 'e'},
@@ -55,13 +54,11 @@ static const struct option OPTIONS[] = {
 	{"basenames", no_argument, NULL, 's'},
 	{"pretty-print", no_argument, NULL, 'p'},
 	{"output-style", required_argument, NULL, OPTION_STYLE},
-	{"debug-path", required_argument, NULL, OPTION_DEBUG_PATH},
+	NAME_OPTIONS_FILES,
 	{"no-functions", no_argument, NULL, OPTION_NO_FUNCTIONS},
 	{"no-inlines", no_argument, NULL, OPTION_NO_INLINES},
 	{"no-demangle", no_argument, NULL, OPTION_NO_DEMANGLE},
-	{"keep", no_argument, NULL, OPTION_KEEP},
-	{"name-cache", required_argument, NULL, OPTION_NAME_CACHE},
-	{"name-cache-budget", required_argument, NULL, OPTION_NAME_CACHE_BUDGET},
+	NAME_OPTIONS_CACHE,
 	{"help", no_argument, NULL, 'h'},
 	{0},
 };
@@ -72,14 +69,9 @@ enum choice { BY_STYLE, NO, YES };
 struct addr2line {
 	const char *path;
 	enum choice functions, inlines, demangled;
-	enum demangle_style demangle;
-	const char *cache; /* NULL: where it is by itself */
-	uint64_t cache_budget_bytes;
-	bool keep;
+	struct name_options naming;
 	bool has_complained;
 	struct frame_printer printer;
-	char *folders[FOLDERS_MAX];
-	size_t n_folders;
 	struct asked_address *arguments;
 	size_t n_arguments;
 	struct image_names *names;
@@ -89,17 +81,6 @@ struct addr2line {
 };
 
 /* --- options -------------------------------------------------------------------------------------------------------------- */
-
-static int add_folder(struct addr2line *a, const char *path)
-{
-	if (a->n_folders == FOLDERS_MAX)
-		return DONE(usage_error("addr2line", "more than %d times --debug-path", FOLDERS_MAX));
-	a->folders[a->n_folders] = realpath(path, NULL);
-	if (!a->folders[a->n_folders])
-		return DONE(usage_error("addr2line", "--debug-path '%s': %s", path, strerror(errno)));
-	a->n_folders++;
-	return 0;
-}
 
 static int set_style(struct addr2line *a, const char *name)
 {
@@ -116,7 +97,7 @@ static int set_style(struct addr2line *a, const char *name)
 
 static int set_demangle(struct addr2line *a, const char *name)
 {
-	if (name && !argument_demangle("--demangle", name, &a->demangle))
+	if (name && !argument_demangle("--demangle", name, &a->naming.demangle))
 		return DONE(STATUS_USAGE);
 	a->demangled = YES;
 	return 0;
@@ -147,8 +128,6 @@ static int take_option(int option, struct addr2line *a)
 		return 0;
 	case OPTION_STYLE:
 		return set_style(a, optarg);
-	case OPTION_DEBUG_PATH:
-		return add_folder(a, optarg);
 	case OPTION_NO_FUNCTIONS:
 		a->functions = NO;
 		return 0;
@@ -158,20 +137,12 @@ static int take_option(int option, struct addr2line *a)
 	case OPTION_NO_DEMANGLE:
 		a->demangled = NO;
 		return 0;
-	case OPTION_KEEP:
-		a->keep = true;
-		return 0;
-	case OPTION_NAME_CACHE:
-		a->cache = optarg;
-		return 0;
-	case OPTION_NAME_CACHE_BUDGET:
-		return argument_bytes("--name-cache-budget", optarg, 0, NAME_CACHE_BUDGET_MAX, &a->cache_budget_bytes)
-			       ? 0
-			       : DONE(STATUS_USAGE);
 	case 'h':
 		fputs(HELP, stdout);
 		return DONE(STATUS_OK);
 	default:
+		if (option >= NAME_OPTION_DEMANGLE)
+			return name_options_take(&a->naming, "addr2line", option) ? 0 : DONE(STATUS_USAGE);
 		fprintf(stderr, "hearth: see 'hearth addr2line --help'\n");
 		return DONE(STATUS_USAGE);
 	}
@@ -209,7 +180,7 @@ static int parse(int argc, char **argv, struct addr2line *a)
 	a->printer.inlines = decide(a->inlines, a->printer.style);
 	a->printer.is_array = a->n_arguments != 0;
 	if (!decide(a->demangled, a->printer.style))
-		a->demangle = DEMANGLE_NONE;
+		a->naming.demangle = DEMANGLE_NONE;
 	return status;
 }
 
@@ -299,12 +270,12 @@ static int answer_stream(struct addr2line *a)
 static int addr2line(struct addr2line *a, struct zygote *zygote)
 {
 	struct image_names_options options = {
-		.folders = (const char *const *)a->folders,
-		.n_folders = a->n_folders,
-		.demangle = a->demangle,
-		.keep = a->keep,
-		.cache = a->cache,
-		.cache_budget_bytes = a->cache_budget_bytes,
+		.folders = (const char *const *)a->naming.folders,
+		.n_folders = a->naming.n_folders,
+		.demangle = a->naming.demangle,
+		.keep = a->naming.keep,
+		.cache = a->naming.cache,
+		.cache_budget_bytes = a->naming.cache_bytes,
 	};
 	struct why why;
 
@@ -327,15 +298,15 @@ static int addr2line(struct addr2line *a, struct zygote *zygote)
 
 int cmd_addr2line(int argc, char **argv, struct zygote *zygote)
 {
-	struct addr2line a = {.path = "a.out", .fd = -1, .cache_budget_bytes = NAME_CACHE_BUDGET_DEFAULT};
+	struct addr2line a = {.path = "a.out", .fd = -1};
 
+	name_options_init(&a.naming);
 	int status = parse(argc, argv, &a);
 	status = status ? status - 1 : addr2line(&a, zygote) < 0 ? STATUS_FAILED : STATUS_OK;
 	image_names_destroy(a.names);
 	if (a.fd >= 0)
 		close(a.fd);
-	for (size_t i = 0; i < a.n_folders; i++)
-		free(a.folders[i]);
+	name_options_deinit(&a.naming);
 	free(a.arguments);
 	return status;
 }

@@ -15,7 +15,7 @@
 #include "agent/governor.h"
 #include "agent/jit_report.h"
 #include "agent/log.h"
-#include "agent/name_cache.h"
+#include "agent/name_options.h"
 #include "agent/output_dir.h"
 #include "agent/rate_limit.h"
 #include "agent/session.h"
@@ -64,10 +64,6 @@ enum {
 	OPTION_KERNEL_ADDRESSES,
 	OPTION_LOG_FORMAT,
 	OPTION_UNWIND_BUDGET,
-	OPTION_DEMANGLE,
-	OPTION_NAME_CACHE,
-	OPTION_NAME_CACHE_BUDGET,
-	OPTION_DEBUGINFOD,
 };
 
 static const struct option OPTIONS[] = {
@@ -79,10 +75,9 @@ static const struct option OPTIONS[] = {
 	{"idle", no_argument, NULL, OPTION_IDLE},
 	{"max-cpu", required_argument, NULL, OPTION_MAX_CPU},
 	{"unwind-budget", required_argument, NULL, OPTION_UNWIND_BUDGET},
-	{"demangle", required_argument, NULL, OPTION_DEMANGLE},
-	{"name-cache", required_argument, NULL, OPTION_NAME_CACHE},
-	{"name-cache-budget", required_argument, NULL, OPTION_NAME_CACHE_BUDGET},
-	{"debuginfod", required_argument, NULL, OPTION_DEBUGINFOD},
+	NAME_OPTIONS_DEMANGLE,
+	NAME_OPTIONS_CACHE,
+	NAME_OPTIONS_DEBUGINFOD,
 	{"kernel-addresses", no_argument, NULL, OPTION_KERNEL_ADDRESSES},
 	{"log-format", required_argument, NULL, OPTION_LOG_FORMAT},
 	{"quiet", no_argument, NULL, 'q'},
@@ -94,10 +89,7 @@ struct agent_options {
 	const char *output;
 	uint64_t output_bytes;
 	uint64_t unwind_budget_bytes;
-	enum demangle_style demangle;
-	const char *name_cache;
-	uint64_t name_cache_bytes;
-	const char *debuginfod_urls;
+	struct name_options naming;
 	uint64_t rate_hz;
 	uint64_t window_ns;
 	const char *event_name;
@@ -167,17 +159,6 @@ static int take_option(int option, struct agent_options *o)
 		return argument_bytes("--unwind-budget", optarg, UNWIND_BUDGET_MIN, UNWIND_BUDGET_MAX, &o->unwind_budget_bytes)
 			       ? 0
 			       : DONE(STATUS_USAGE);
-	case OPTION_DEBUGINFOD:
-		o->debuginfod_urls = optarg;
-		return 0;
-	case OPTION_DEMANGLE:
-		return argument_demangle("--demangle", optarg, &o->demangle) ? 0 : DONE(STATUS_USAGE);
-	case OPTION_NAME_CACHE:
-		o->name_cache = optarg;
-		return 0;
-	case OPTION_NAME_CACHE_BUDGET:
-		return argument_bytes("--name-cache-budget", optarg, 0, NAME_CACHE_BUDGET_MAX, &o->name_cache_bytes) ? 0
-														    : DONE(STATUS_USAGE);
 	case 'q':
 		o->quiet = true;
 		return 0;
@@ -185,6 +166,8 @@ static int take_option(int option, struct agent_options *o)
 		fputs(HELP, stdout);
 		return DONE(STATUS_OK);
 	default:
+		if (option >= NAME_OPTION_DEMANGLE)
+			return name_options_take(&o->naming, "agent", option) ? 0 : DONE(STATUS_USAGE);
 		fprintf(stderr, "hearth: see 'hearth agent --help'\n");
 		return DONE(STATUS_USAGE);
 	}
@@ -222,12 +205,11 @@ static int parse(int argc, char **argv, struct agent_options *o)
 	*o = (struct agent_options){
 		.output_bytes = BUDGET_BYTES,
 		.unwind_budget_bytes = UNWIND_BUDGET_DEFAULT,
-		.name_cache_bytes = NAME_CACHE_BUDGET_DEFAULT,
-		.debuginfod_urls = getenv("DEBUGINFOD_URLS"),
 		.rate_hz = RATE_DEFAULT,
 		.window_ns = WINDOW_NS,
 		.max_share = CPU_SHARE,
 	};
+	name_options_init(&o->naming);
 	optind = 1;
 	for (int option; (option = getopt_long(argc, argv, "F:e:qh", OPTIONS, NULL)) >= 0;) {
 		int status = take_option(option, o);
@@ -264,10 +246,10 @@ static int start(struct agent *a)
 			    .cgroup_fd = -1},
 		.kernel_addresses = o->kernel_addresses,
 		.zygote = a->zygote,
-		.demangle = o->demangle,
-		.name_cache = o->name_cache,
-		.name_cache_bytes = o->name_cache_bytes,
-		.debuginfod_urls = o->debuginfod_urls,
+		.demangle = o->naming.demangle,
+		.name_cache = o->naming.cache,
+		.name_cache_bytes = o->naming.cache_bytes,
+		.debuginfod_urls = o->naming.debuginfod_urls,
 	};
 	struct why why;
 

@@ -140,10 +140,10 @@ static int open_session(struct recording *r)
 			    .cgroup_fd = r->cgroup_fd},
 		.kernel_addresses = o->kernel_addresses,
 		.zygote = r->zygote,
-		.demangle = o->demangle,
-		.name_cache = o->name_cache,
-		.name_cache_bytes = o->name_cache_bytes,
-		.debuginfod_urls = o->debuginfod_urls,
+		.demangle = o->naming.demangle,
+		.name_cache = o->naming.cache,
+		.name_cache_bytes = o->naming.cache_bytes,
+		.debuginfod_urls = o->naming.debuginfod_urls,
 	};
 	struct why why;
 

@@ -12,14 +12,13 @@
 #include "agent/arguments.h"
 #include "agent/image_names.h"
 #include "agent/json_writer.h"
-#include "agent/name_cache.h"
+#include "agent/name_options.h"
 #include "agent/output.h"
 #include "agent/profile_symbolizer.h"
 #include "base/scope.h"
 #include "pprof/decode.h"
 
 #define OUTPUTS_MAX 8
-#define FOLDERS_MAX 64
 #define DONE(status) ((status) + 1)
 
 static const char HELP[] =
@@ -46,19 +45,17 @@ static const char HELP[] =
 	"A binary counts only when it has the build id that the profile tells. The samples, their labels and all else stay as they are.\n"
 	"Exit status: 0, also when something stayed without a name; 1 when something failed; 2 for wrong usage.\n";
 
-enum { OPTION_FORMAT = 256, OPTION_FORCE, OPTION_DEMANGLE, OPTION_DEBUG_PATH, OPTION_JSON, OPTION_KEEP, OPTION_NAME_CACHE, OPTION_NAME_CACHE_BUDGET };
+enum { OPTION_FORMAT = 256, OPTION_FORCE, OPTION_JSON };
 
 static const struct option OPTIONS[] = {
 	{"output", required_argument, NULL, 'o'},
 	{"format", required_argument, NULL, OPTION_FORMAT},
 	{"force", no_argument, NULL, OPTION_FORCE},
-	{"demangle", required_argument, NULL, OPTION_DEMANGLE},
-	{"debug-path", required_argument, NULL, OPTION_DEBUG_PATH},
+	NAME_OPTIONS_DEMANGLE,
+	NAME_OPTIONS_FILES,
 	{"json", no_argument, NULL, OPTION_JSON},
 	{"quiet", no_argument, NULL, 'q'},
-	{"keep", no_argument, NULL, OPTION_KEEP},
-	{"name-cache", required_argument, NULL, OPTION_NAME_CACHE},
-	{"name-cache-budget", required_argument, NULL, OPTION_NAME_CACHE_BUDGET},
+	NAME_OPTIONS_CACHE,
 	{"help", no_argument, NULL, 'h'},
 	{0},
 };
@@ -73,28 +70,12 @@ struct symbolize {
 	struct output outputs[OUTPUTS_MAX];
 	size_t n_outputs;
 	char *default_output;
-	char *folders[FOLDERS_MAX];
-	size_t n_folders;
-	enum demangle_style demangle;
-	const char *cache; /* NULL: where it is by itself */
-	uint64_t cache_budget_bytes;
-	bool keep, force, json, quiet;
+	struct name_options naming;
+	bool force, json, quiet;
 	struct image_names *names;
 };
 
 /* --- options -------------------------------------------------------------------------------------------------------------- */
-
-static int add_folder(struct symbolize *s, const char *path)
-{
-	if (s->n_folders == FOLDERS_MAX)
-		return DONE(usage_error("symbolize", "more than %d times --debug-path", FOLDERS_MAX));
-	/* From the root on: it is looked up from there. */
-	s->folders[s->n_folders] = realpath(path, NULL);
-	if (!s->folders[s->n_folders])
-		return DONE(usage_error("symbolize", "--debug-path '%s': %s", path, strerror(errno)));
-	s->n_folders++;
-	return 0;
-}
 
 static int take_option(int option, struct symbolize *s)
 {
@@ -113,27 +94,15 @@ static int take_option(int option, struct symbolize *s)
 	case OPTION_FORCE:
 		s->force = true;
 		return 0;
-	case OPTION_DEMANGLE:
-		return argument_demangle("--demangle", optarg, &s->demangle) ? 0 : DONE(STATUS_USAGE);
-	case OPTION_DEBUG_PATH:
-		return add_folder(s, optarg);
 	case OPTION_JSON:
 		s->json = true;
 		return 0;
-	case OPTION_KEEP:
-		s->keep = true;
-		return 0;
-	case OPTION_NAME_CACHE:
-		s->cache = optarg;
-		return 0;
-	case OPTION_NAME_CACHE_BUDGET:
-		return argument_bytes("--name-cache-budget", optarg, 0, NAME_CACHE_BUDGET_MAX, &s->cache_budget_bytes)
-			       ? 0
-			       : DONE(STATUS_USAGE);
 	case 'h':
 		fputs(HELP, stdout);
 		return DONE(STATUS_OK);
 	default:
+		if (option >= NAME_OPTION_DEMANGLE)
+			return name_options_take(&s->naming, "symbolize", option) ? 0 : DONE(STATUS_USAGE);
 		fprintf(stderr, "hearth: see 'hearth symbolize --help'\n");
 		return DONE(STATUS_USAGE);
 	}
@@ -387,7 +356,7 @@ static int name_and_write(struct symbolize *s, struct profile *profile)
 {
 	struct profile_symbolizer symbolizer = {
 		.force = s->force,
-		.finder = {(const char *const *)s->folders, s->n_folders, headers, s},
+		.finder = {(const char *const *)s->naming.folders, s->naming.n_folders, headers, s},
 		.look_up = look_up,
 		.context = s,
 	};
@@ -410,12 +379,12 @@ static int name_and_write(struct symbolize *s, struct profile *profile)
 static int symbolize(struct symbolize *s, struct zygote *zygote)
 {
 	struct image_names_options options = {
-		.folders = (const char *const *)s->folders,
-		.n_folders = s->n_folders,
-		.demangle = s->demangle,
-		.keep = s->keep,
-		.cache = s->cache,
-		.cache_budget_bytes = s->cache_budget_bytes,
+		.folders = (const char *const *)s->naming.folders,
+		.n_folders = s->naming.n_folders,
+		.demangle = s->naming.demangle,
+		.keep = s->naming.keep,
+		.cache = s->naming.cache,
+		.cache_budget_bytes = s->naming.cache_bytes,
 	};
 	struct profile *profile = NULL;
 	struct why why;
@@ -436,13 +405,13 @@ static int symbolize(struct symbolize *s, struct zygote *zygote)
 
 int cmd_symbolize(int argc, char **argv, struct zygote *zygote)
 {
-	struct symbolize s = {.cache_budget_bytes = NAME_CACHE_BUDGET_DEFAULT};
+	struct symbolize s = {0};
 
+	name_options_init(&s.naming);
 	int status = parse(argc, argv, &s);
 	status = status ? status - 1 : symbolize(&s, zygote) < 0 ? STATUS_FAILED : STATUS_OK;
 	image_names_destroy(s.names);
-	for (size_t i = 0; i < s.n_folders; i++)
-		free(s.folders[i]);
+	name_options_deinit(&s.naming);
 	free(s.default_output);
 	return status;
 }

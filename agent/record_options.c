@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "agent/arguments.h"
-#include "agent/name_cache.h"
 #include "agent/rate_limit.h"
 #include "agent/unwinder.h"
 #include "base/clock.h"
@@ -61,10 +60,6 @@ enum {
 	OPTION_CGROUP,
 	OPTION_IDLE,
 	OPTION_UNWIND_BUDGET,
-	OPTION_DEMANGLE,
-	OPTION_NAME_CACHE,
-	OPTION_NAME_CACHE_BUDGET,
-	OPTION_DEBUGINFOD,
 	OPTION_NAMES_WAIT,
 	OPTION_FORMAT,
 	OPTION_KERNEL_ADDRESSES,
@@ -82,10 +77,9 @@ static const struct option OPTIONS[] = {
 	{"event", required_argument, NULL, 'e'},
 	{"count", required_argument, NULL, 'c'},
 	{"unwind-budget", required_argument, NULL, OPTION_UNWIND_BUDGET},
-	{"demangle", required_argument, NULL, OPTION_DEMANGLE},
-	{"name-cache", required_argument, NULL, OPTION_NAME_CACHE},
-	{"name-cache-budget", required_argument, NULL, OPTION_NAME_CACHE_BUDGET},
-	{"debuginfod", required_argument, NULL, OPTION_DEBUGINFOD},
+	NAME_OPTIONS_DEMANGLE,
+	NAME_OPTIONS_CACHE,
+	NAME_OPTIONS_DEBUGINFOD,
 	{"names-wait", required_argument, NULL, OPTION_NAMES_WAIT},
 	{"output", required_argument, NULL, 'o'},
 	{"format", required_argument, NULL, OPTION_FORMAT},
@@ -147,17 +141,6 @@ static int take_option(int option, struct record_options *o, struct given *given
 		return argument_bytes("--unwind-budget", optarg, UNWIND_BUDGET_MIN, UNWIND_BUDGET_MAX, &o->unwind_budget_bytes)
 			       ? 0
 			       : DONE(STATUS_USAGE);
-	case OPTION_DEBUGINFOD:
-		o->debuginfod_urls = optarg;
-		return 0;
-	case OPTION_DEMANGLE:
-		return argument_demangle("--demangle", optarg, &o->demangle) ? 0 : DONE(STATUS_USAGE);
-	case OPTION_NAME_CACHE:
-		o->name_cache = optarg;
-		return 0;
-	case OPTION_NAME_CACHE_BUDGET:
-		return argument_bytes("--name-cache-budget", optarg, 0, NAME_CACHE_BUDGET_MAX, &o->name_cache_bytes) ? 0
-														    : DONE(STATUS_USAGE);
 	case OPTION_NAMES_WAIT:
 		o->names_wait_ns = 0;
 		if (strcmp(optarg, "0") == 0)
@@ -176,6 +159,8 @@ static int take_option(int option, struct record_options *o, struct given *given
 		fputs(HELP, stdout);
 		return DONE(STATUS_OK);
 	default:
+		if (option >= NAME_OPTION_DEMANGLE)
+			return name_options_take(&o->naming, "record", option) ? 0 : DONE(STATUS_USAGE);
 		fprintf(stderr, "hearth: see 'hearth record --help'\n");
 		return DONE(STATUS_USAGE);
 	}
@@ -276,10 +261,9 @@ int record_options_parse(int argc, char **argv, struct record_options *options_o
 		.rate_hz = RATE_DEFAULT,
 		.period = 1,
 		.unwind_budget_bytes = UNWIND_BUDGET_DEFAULT,
-		.name_cache_bytes = NAME_CACHE_BUDGET_DEFAULT,
-		.debuginfod_urls = getenv("DEBUGINFOD_URLS"),
 		.names_wait_ns = NAMES_WAIT_NS,
 	};
+	name_options_init(&o->naming);
 	optind = 1;
 	for (int option; (option = getopt_long(argc, argv, "+ap:F:d:e:c:o:qh", OPTIONS, NULL)) >= 0;) {
 		int status = take_option(option, o, &given);

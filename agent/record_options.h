@@ -9,7 +9,7 @@
 
 #include "agent/event.h"
 #include "agent/output.h"
-#include "symbolizer/demangle.h"
+#include "agent/name_options.h"
 
 #define RECORD_PIDS_MAX	   1024
 #define RECORD_OUTPUTS_MAX 8
@@ -28,10 +28,7 @@ struct record_options {
 	struct event event;
 	uint64_t rate_hz, period;
 	uint64_t unwind_budget_bytes;
-	enum demangle_style demangle;
-	const char *name_cache;	   /* NULL: the usual folder */
-	uint64_t name_cache_bytes; /* 0: none */
-	const char *debuginfod_urls; /* NULL or "": none */
+	struct name_options naming;
 	uint64_t names_wait_ns;	   /* at the end, for names */
 	uint64_t duration_ns; /* 0: until it is told to end */
 	const char *cgroup;   /* NULL: any */
