@@ -25,12 +25,23 @@ def is_named(name):
     return not name.startswith("[") and not name.endswith("_[k]")
 
 
+# With glibc's debug package its functions have the names that only its sources know.
+LIBC_INSIDE = {"__restore_rt", "msort_with_tmp"}
+LIBC_NAMES = {"__GI___qsort_r": "qsort_r"}
+
+
+def plain(name):
+    name = name.split("(")[0]
+    return LIBC_NAMES.get(name, name)
+
+
 def chains(*command, leaf="spin", root="main", rate="499", options=()):
     """Chains of named functions from root to leaf, with their counts, of the samples that have leaf; and the summary."""
     summary = record("-F", rate, *options, "-o", "chains.folded", "--", *command)
     found = collections.Counter()
     for names, count in folded("chains.folded"):
-        named = [name.split("(")[0] for name in names[1:] if is_named(name) or name.startswith("[truncated")]
+        named = [plain(name) for name in names[1:] if is_named(name) or name.startswith("[truncated")]
+        named = [name for name in named if name not in LIBC_INSIDE]
         if leaf not in named:
             continue
         named = named[:named.index(leaf) + 1]
@@ -122,9 +133,9 @@ def sectionless():
         file.write(struct.pack("<Q", 0))  # e_shoff
         file.seek(60)
         file.write(struct.pack("<HH", 0, 0))  # e_shnum, e_shstrndx
-    # Its own functions have no names now; that its stacks are whole shows in what libc calls.
+    # Its own functions have no names now; that its stacks are whole shows in what libc calls (__libc_start_main_impl in its debug file).
     summary = record("-F", "499", "-o", "sectionless.folded", "--", program, "realigned", "1")
-    whole = sum(count for names, count in folded("sectionless.folded") if "__libc_start_main" in names)
+    whole = sum(count for names, count in folded("sectionless.folded") if any(name.startswith("__libc_start_main") for name in names))
     assert whole > 0.95 * summary["samples"], (whole, summary["samples"])
     assert summary["stacks"]["complete"] > 0.97 * summary["samples"], summary["stacks"]
 
@@ -176,13 +187,14 @@ def garbage():
         return  # its systemstack has no frame: Go's own stacks end there
     workers = assists = 0
     for names, count in folded("garbage.folded"):
-        if "runtime.systemstack.abi0" not in names or names[1].startswith("[truncated"):
+        names = [name.removesuffix(".abi0") for name in names]
+        if "runtime.systemstack" not in names or names[1].startswith("[truncated"):
             continue
-        at = names.index("runtime.systemstack.abi0")
-        assert at > 1 and names[1] in ("runtime.goexit.abi0", "runtime.rt0_go.abi0"), names
+        at = names.index("runtime.systemstack")
+        assert at > 1 and names[1] in ("runtime.goexit", "runtime.rt0_go"), names
         callee = names[at + 1] if at + 1 < len(names) else ""
         if callee.startswith("runtime.gcBgMarkWorker.func"):
-            assert names[1:at] == ["runtime.goexit.abi0", "runtime.gcBgMarkStartWorkers.gowrap1", "runtime.gcBgMarkWorker"], names
+            assert names[1:at] == ["runtime.goexit", "runtime.gcBgMarkStartWorkers.gowrap1", "runtime.gcBgMarkWorker"], names
             workers += count
         elif callee.startswith("runtime.gcAssistAlloc.func"):
             assert names[2:5] == ["runtime.main", "main.main", "main.build"] and names[at - 1] == "runtime.gcAssistAlloc", names
