@@ -18,7 +18,7 @@ import images
 
 FILES = os.path.join(REPO, "build", "tests", "hostile", "files")
 MODES = ("truncate", "breathe", "fifo", "device", "memfd")
-WINDOW_S = 4
+WINDOW_S = 2
 PARTS = 4
 GROWTH_MAX = 20 << 20	# bytes of the agent's memory
 LATE_MAX = 0.1		# part of a window
