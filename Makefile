@@ -201,7 +201,7 @@ $(B)/tests/unit/symbolizer_cfi_files_test: $(CFI_TESTS) $(B)/tests/cfi/exercise.
 $(B)/tests/unit/symbolizer_unwind_compiler_test: $(B)/tests/cfi/exercise.o
 $(B)/tests/unit/symbolizer_unwind_compiler_test: UNIT_LIBS := $(B)/tests/cfi/exercise.o
 $(B)/tests/unit/symbolizer_cfi_files_test: UNIT_LIBS := $(CFI_TESTS) $(B)/tests/cfi/exercise.o -ldw -lelf
-$(B)/tests/unit/agent_deferred_walk_test: WITH := tests/unit/walk_fixture.c tests/unit/stack_shapes.c
+$(B)/tests/unit/agent_deferred_walk_test $(B)/tests/unit/symbolizer_kept_walk_test: WITH := tests/unit/walk_fixture.c tests/unit/stack_shapes.c
 $(B)/tests/unit/agent_unwind_images_test $(B)/tests/unit/agent_unwind_spaces_test: WITH := tests/unit/walk_fixture.c
 UNIT_WRITERS := $(wildcard $(addprefix tests/unit/,cfi_writer.c dwarf_writer.c elf_writer.c))
 $(B)/tests/unit/%: tests/unit/%.c $(B)/libhearth.a $(UNIT_WRITERS) $(wildcard tests/unit/*.h tests/unit/walk_fixture.c tests/unit/stack_shapes.c)

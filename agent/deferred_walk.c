@@ -37,6 +37,8 @@ struct deferred_walker {
 	const uint32_t *epoch;
 	struct unwind_vector vector;
 	struct unwind_walk walk;
+	struct symbolizer_walk request; /* of the walk at hand, for libunwind */
+	uint32_t n_imaged;		/* frames whose images are in it */
 	uint32_t libunwind_epoch;
 	uint64_t libunwind_ns; /* in that epoch */
 	struct deferred_walk_stats stats;
@@ -127,6 +129,19 @@ int deferred_walker_create(struct symbolizer *symbolizer, struct image_table *im
 	return 0;
 }
 
+static void begin_request(struct deferred_walker *w, const struct deferred_record *record, const uint8_t *stack)
+{
+	struct symbolizer_walk *request = &w->request;
+
+	request->number = 0;
+	request->n_images = 0;
+	w->n_imaged = 0;
+	request->stack_address = record->stack;
+	request->stack = stack;
+	request->stack_bytes = record->n_bytes;
+	memcpy(request->registers, record->registers, sizeof(request->registers));
+}
+
 static void begin(struct deferred_walker *w, const struct deferred_record *record)
 {
 	struct unwind_walk *walk = &w->walk;
@@ -199,19 +214,16 @@ static void add_walk_image(const struct unwind_view *view, struct symbolizer_wal
 static bool step_by_libunwind(struct deferred_walker *w, struct unwind_view *view, const struct deferred_stack *out)
 {
 	struct unwind_walk *walk = &w->walk;
-	struct symbolizer_walk request = {
-		.stack_address = view->record->stack,
-		.stack = view->stack,
-		.stack_bytes = view->record->n_bytes,
-		.n_frames = out->n,
-		.frames = out->frames,
-	};
+	struct symbolizer_walk *request = &w->request;
 	struct symbolizer_caller caller;
 
-	memcpy(request.registers, view->record->registers, sizeof(request.registers));
-	for (uint32_t i = out->n; i-- > 0;) /* the last one is the one that counts */
-		add_walk_image(view, &request, i ? out->frames[i] - 1 : out->frames[i]);
-	int more = symbolizer_walk_step(w->symbolizer, &request, &caller);
+	/* Of an image without tables it is the callers too that only libunwind knows. */
+	request->n_wanted = walk->end == END_NO_TABLE ? SYMBOLIZER_CALLERS_MAX : 1;
+	request->n_frames = out->n;
+	request->frames = out->frames;
+	for (; w->n_imaged < out->n; w->n_imaged++)
+		add_walk_image(view, request, out->frames[w->n_imaged] - (w->n_imaged > 0));
+	int more = symbolizer_walk_step(w->symbolizer, request, &caller);
 	if (more == 0)
 		walk->end = END_COMPLETE;
 	if (more == -EFAULT)
@@ -372,6 +384,7 @@ void deferred_walk(struct deferred_walker *w, struct process *process, const str
 	if (unwind_vector_build(&w->vector, process->mappings, w->images, w->tables) < 0 || !w->vector.n)
 		return;
 	begin(w, record);
+	begin_request(w, record, stack);
 	walk_frames(w, &view, out);
 	keep_inferred(w, &view, out);
 	if (out->end == END_COMPLETE || out->end == END_FRAME_ZERO)

@@ -2,7 +2,7 @@
 #include "symbolizer/image_info.h"
 #include "symbolizer/jit_names.h"
 #include "symbolizer/kallsyms.h"
-#include "symbolizer/libunwind_walk.h"
+#include "symbolizer/kept_walk.h"
 #include "symbolizer/reply_builder.h"
 #include "symbolizer/symtab.h"
 #include "symbolizer/symtab_cache.h"
@@ -27,7 +27,7 @@ struct engine {
 	size_t jit_budget_bytes;
 	struct table_cache *tables;
 	enum demangle_style style;
-	struct libunwind_walk *walk; /* NULL: none was begun */
+	struct kept_walk *walk; /* NULL: none was begun */
 	struct engine_stats stats;
 };
 
@@ -409,60 +409,11 @@ int engine_jit_names(struct engine *s, uint64_t process, const struct jit_source
 
 /* --- libunwind ------------------------------------------------------------------------------------------------- */
 
-static int find_walk_image(void *context, uint64_t pc, int *fd_out, uint64_t *bias_out)
+int engine_walk(struct engine *s, const struct symbolizer_walk *walk, bool goes_on, struct symbolizer_caller *callers_out)
 {
-	const struct symbolizer_walk *walk = context;
+	int err = s->walk ? 0 : kept_walk_create(&s->walk);
 
-	for (size_t i = 0; i < walk->n_images; i++) {
-		const struct symbolizer_walk_image *image = &walk->images[i];
-		if (pc < image->start || pc >= image->end)
-			continue;
-		*fd_out = image->fd;
-		*bias_out = image->bias;
-		return 0;
-	}
-	return -ENOENT;
-}
-
-static int begin_walk(struct engine *s, const struct symbolizer_walk *walk)
-{
-	struct libunwind_input input = {
-		.registers = walk->registers,
-		.pc = walk->frames[0],
-		.stack = walk->stack,
-		.stack_address = walk->stack_address,
-		.stack_bytes = walk->stack_bytes,
-		.find_image = find_walk_image,
-		.context = (void *)(uintptr_t)walk,
-	};
-
-	int err = s->walk ? 0 : libunwind_walk_create(&s->walk);
-	return err < 0 ? err : libunwind_walk_begin(s->walk, &input);
-}
-
-int engine_walk_step(struct engine *s, const struct symbolizer_walk *walk, struct symbolizer_caller *caller_out)
-{
-	struct libunwind_frame frame;
-
-	_Static_assert(SYMBOLIZER_REGISTERS == LIBUNWIND_REGISTERS, "the same registers");
-	int err = begin_walk(s, walk);
-	if (err < 0)
-		return err;
-	/* It must see the same frames: where it does not, one of both is wrong. */
-	for (uint32_t depth = 1; depth < walk->n_frames; depth++) {
-		int more = libunwind_walk_step(s->walk, &frame);
-		if (more < 0)
-			return more;
-		if (!more || (frame.pc != walk->frames[depth] && frame.pc + 1 != walk->frames[depth]))
-			return -ESTALE;
-	}
-	int more = libunwind_walk_step(s->walk, &frame);
-	if (more <= 0)
-		return more;
-	memcpy(caller_out->registers, frame.registers, sizeof(frame.registers));
-	caller_out->pc = frame.pc;
-	caller_out->exact = frame.exact;
-	return 1;
+	return err < 0 ? err : kept_walk_step(s->walk, walk, goes_on, callers_out);
 }
 
 /* --- the kernel ------------------------------------------------------------------------------------------------ */
@@ -530,6 +481,6 @@ void engine_destroy(struct engine *s)
 	table_cache_destroy(s->tables);
 	jit_names_destroy(s->jit);
 	kallsyms_free(s->kernel);
-	libunwind_walk_destroy(s->walk);
+	kept_walk_destroy(s->walk);
 	free(s);
 }

@@ -38,7 +38,8 @@ int engine_names(struct engine *s, uint64_t image_id, int fd, int table_fd, cons
 int engine_unwind(struct engine *s, int fd, int debug_fd, struct unwind_image **image_out);
 int engine_code_frame(struct engine *s, uint64_t image_id, int fd, uint64_t vaddr, bool is_return,
 		      struct symbolizer_function *function_out);
-int engine_walk_step(struct engine *s, const struct symbolizer_walk *walk, struct symbolizer_caller *caller_out);
+/* As kept_walk_step(). */
+int engine_walk(struct engine *s, const struct symbolizer_walk *walk, bool goes_on, struct symbolizer_caller *callers_out);
 int engine_jit_names(struct engine *s, uint64_t process, const struct jit_source *source, const struct jit_query *queries, size_t n_queries,
 		     struct symbolizer_reply **reply_out, bool *more_out);
 int engine_kernel_load(struct engine *s, int fd);

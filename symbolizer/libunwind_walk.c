@@ -33,7 +33,8 @@ struct libunwind_walk {
 	unw_addr_space_t space;
 	unw_cursor_t cursor;
 	struct libunwind_input input;
-	uint64_t deadline_ns;
+	uint64_t left_ns;     /* that its steps may still take */
+	uint64_t deadline_ns; /* of the step at hand */
 	uint32_t steps, reads;
 	int err; /* the first one: libunwind tells less */
 	bool is_over, left_signal_frame;
@@ -328,12 +329,17 @@ int libunwind_walk_create(struct libunwind_walk **walk_out)
 	return 0;
 }
 
+void libunwind_walk_rest(struct libunwind_walk *w)
+{
+	free(w->segments);
+	w->segments = NULL;
+}
+
 int libunwind_walk_begin(struct libunwind_walk *w, const struct libunwind_input *input)
 {
-	free(w->segments); /* descriptors may have been used again since */
-	w->segments = NULL;
+	libunwind_walk_rest(w);
 	w->input = *input;
-	w->deadline_ns = clock_ns(CLOCK_MONOTONIC) + LIBUNWIND_NS_MAX;
+	w->left_ns = LIBUNWIND_NS_MAX;
 	w->steps = w->reads = w->n_program = 0;
 	w->err = 0;
 	w->is_over = false;
@@ -344,17 +350,11 @@ int libunwind_walk_begin(struct libunwind_walk *w, const struct libunwind_input 
 	return 0;
 }
 
-int libunwind_walk_step(struct libunwind_walk *w, struct libunwind_frame *frame_out)
+static int step(struct libunwind_walk *w, struct libunwind_frame *frame_out)
 {
 	struct libunwind_frame frame;
 	unw_word_t value;
 
-	if (w->is_over)
-		return w->err ? w->err : -EBADMSG;
-	if (++w->steps > LIBUNWIND_STEPS_MAX || clock_ns(CLOCK_MONOTONIC) > w->deadline_ns) {
-		fail(w, -ETIME);
-		return -ETIME;
-	}
 	int more = unw_step(&w->cursor);
 	if (w->is_over || more < 0) {
 		fail(w, -EBADMSG);
@@ -376,6 +376,22 @@ int libunwind_walk_step(struct libunwind_walk *w, struct libunwind_frame *frame_
 	frame.exact = w->left_signal_frame;
 	*frame_out = frame;
 	return 1;
+}
+
+int libunwind_walk_step(struct libunwind_walk *w, struct libunwind_frame *frame_out)
+{
+	if (w->is_over)
+		return w->err ? w->err : -EBADMSG;
+	if (++w->steps > LIBUNWIND_STEPS_MAX || !w->left_ns) {
+		fail(w, -ETIME);
+		return -ETIME;
+	}
+	uint64_t begin_ns = clock_ns(CLOCK_MONOTONIC);
+	w->deadline_ns = begin_ns + w->left_ns;
+	int more = step(w, frame_out);
+	uint64_t ns = clock_ns(CLOCK_MONOTONIC) - begin_ns;
+	w->left_ns -= ns < w->left_ns ? ns : w->left_ns;
+	return more;
 }
 
 void libunwind_walk_destroy(struct libunwind_walk *w)
@@ -407,6 +423,11 @@ int libunwind_walk_step(struct libunwind_walk *w, struct libunwind_frame *frame_
 	(void)w;
 	(void)frame_out;
 	return -EOPNOTSUPP;
+}
+
+void libunwind_walk_rest(struct libunwind_walk *w)
+{
+	(void)w;
 }
 
 void libunwind_walk_destroy(struct libunwind_walk *w)

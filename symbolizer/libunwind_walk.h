@@ -12,11 +12,11 @@
 #define LIBUNWIND_REGISTERS 16 /* general registers, by their DWARF numbers */
 #define LIBUNWIND_STEPS_MAX 512
 #define LIBUNWIND_READS_MAX 262144 /* words, of a walk: some 300 a step */
-#define LIBUNWIND_NS_MAX    100000000u /* for files that come from a slow disk: the reads alone are some 10 ms */
+#define LIBUNWIND_NS_MAX    100000000u /* of a walk's steps; for files that come from a slow disk: the reads alone are some 10 ms */
 
 struct libunwind_walk;
 
-/* The image that a pc lies in. fd: borrowed during the walk. vaddr = pc - bias. Returns 0 or a negative errno. */
+/* The image that a pc lies in. fd: borrowed until libunwind_walk_rest(). vaddr = pc - bias. Returns 0 or a negative errno. */
 typedef int (*libunwind_image_fn)(void *context, uint64_t pc, int *fd_out, uint64_t *bias_out);
 
 /* All borrowed during the walk. */
@@ -44,6 +44,9 @@ int libunwind_walk_begin(struct libunwind_walk *w, const struct libunwind_input 
 /* One step, to the caller. Returns 1, 0 (there is none), or a negative errno: -ENOENT (no CFI), -EFAULT (a word that was
  * not copied), -EOPNOTSUPP, -EBADMSG, -ETIME (over a budget); after it the walk is over. */
 int libunwind_walk_step(struct libunwind_walk *w, struct libunwind_frame *frame_out);
+
+/* Let go of the descriptors that find_image() gave: they may be closed. The walk can go on; it asks for them again. */
+void libunwind_walk_rest(struct libunwind_walk *w);
 
 /* NULL is legal. */
 void libunwind_walk_destroy(struct libunwind_walk *w);

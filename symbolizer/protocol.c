@@ -102,28 +102,41 @@ static int decode_code_frame(struct rest *rest, struct request *request)
 	return 0;
 }
 
+static int take_walk_input(struct rest *rest, struct symbolizer_walk *walk)
+{
+	const struct walk_input *from = take(rest, sizeof(*from));
+
+	if (!from || from->stack_bytes > DEFERRED_STACK_MAX)
+		return -EBADMSG;
+	walk->stack = take(rest, from->stack_bytes);
+	if (!walk->stack)
+		return -EBADMSG;
+	memcpy(walk->registers, from->registers, sizeof(walk->registers));
+	walk->stack_address = from->stack_address;
+	walk->stack_bytes = (uint32_t)from->stack_bytes;
+	return 0;
+}
+
 static int decode_walk(struct rest *rest, struct request *request)
 {
 	const struct walk_request *from = take(rest, sizeof(*from));
 	struct symbolizer_walk *walk = &request->walk;
 
-	if (!from || from->n_images > SYMBOLIZER_WALK_IMAGES || !from->n_frames || from->n_frames > USER_FRAMES_MAX ||
-	    from->stack_bytes > DEFERRED_STACK_MAX)
+	if (!from || !from->number || from->n_images > SYMBOLIZER_WALK_IMAGES || !from->n_frames || from->n_frames > USER_FRAMES_MAX ||
+	    !from->n_wanted || from->n_wanted > SYMBOLIZER_CALLERS_MAX || from->goes_on > 1)
 		return -EBADMSG;
 	const struct walk_request_image *images = take(rest, from->n_images * sizeof(*images));
 	const uint64_t *frames = take(rest, from->n_frames * sizeof(*frames));
-	const uint8_t *stack = take(rest, from->stack_bytes);
-	if (!images || !frames || !stack)
+	if (!images || !frames || (!from->goes_on && take_walk_input(rest, walk) < 0))
 		return -EBADMSG;
-	memcpy(walk->registers, from->registers, sizeof(walk->registers));
-	walk->stack_address = from->stack_address;
-	walk->stack = stack;
-	walk->stack_bytes = from->stack_bytes;
+	walk->number = from->number;
+	walk->n_wanted = from->n_wanted;
 	walk->frames = frames;
 	walk->n_frames = from->n_frames;
 	walk->n_images = from->n_images;
 	for (size_t i = 0; i < walk->n_images; i++)
 		walk->images[i] = (struct symbolizer_walk_image){images[i].start, images[i].end, images[i].bias, -1};
+	request->goes_on = from->goes_on;
 	return 0;
 }
 
@@ -499,15 +512,20 @@ void walk_answer_encode(const struct symbolizer_caller *caller, struct walk_answ
 	answer_out->exact = caller->exact;
 }
 
-int walk_answer_decode(const void *payload, size_t n, struct symbolizer_caller *caller_out)
+int walk_answer_decode(const void *payload, size_t n, size_t n_callers, struct symbolizer_caller *callers_out)
 {
 	const struct walk_answer *from = payload;
 
-	if (n != sizeof(*from) || from->exact > 1)
+	if (n_callers > SYMBOLIZER_CALLERS_MAX || n != n_callers * sizeof(*from))
 		return -EBADMSG;
-	memcpy(caller_out->registers, from->registers, sizeof(caller_out->registers));
-	caller_out->pc = from->pc;
-	caller_out->exact = from->exact;
+	for (size_t i = 0; i < n_callers; i++)
+		if (from[i].exact > 1)
+			return -EBADMSG;
+	for (size_t i = 0; i < n_callers; i++) {
+		memcpy(callers_out[i].registers, from[i].registers, sizeof(callers_out[i].registers));
+		callers_out[i].pc = from[i].pc;
+		callers_out[i].exact = from[i].exact;
+	}
 	return 0;
 }
 

@@ -10,6 +10,7 @@
 
 #include "symbolizer/debug_ask.h"
 #include "symbolizer/engine.h"
+#include "symbolizer/kept_walk.h"
 
 #define PROTOCOL_VERSION    1
 #define PROTOCOL_INLINE_MAX (64u << 10)
@@ -74,10 +75,14 @@ struct code_frame_request {
 	uint32_t is_return, has_fd;
 };
 
-struct walk_request { /* followed by images, frames, and the stack; one descriptor for each image */
+struct walk_request { /* followed by images, frames, and, unless it goes on, struct walk_input and the stack; one descriptor for each image */
+	uint64_t number;
+	uint32_t n_images, n_frames, n_wanted, goes_on;
+};
+
+struct walk_input {
 	uint64_t registers[SYMBOLIZER_REGISTERS];
-	uint64_t stack_address;
-	uint32_t n_images, n_frames, stack_bytes, reserved;
+	uint64_t stack_address, stack_bytes;
 };
 
 struct walk_request_image {
@@ -108,7 +113,7 @@ int asked_file_decode(const void *payload, size_t n, struct asked_file *asked_ou
 /* A request, checked. Pointers lead into the payload. Descriptors are counted, not known: -1 in walk.images. */
 struct request {
 	enum message_kind kind;
-	bool has_fd, has_table, is_return, has_wanted; /* JIT: has_fd of the map, has_table of the dump */
+	bool has_fd, has_table, is_return, has_wanted, goes_on; /* JIT: has_fd of the map, has_table of the dump */
 	uint64_t image_id, vaddr;		       /* JIT: image_id of the process */
 	uint8_t build_id[BUILD_ID_MAX];
 	uint8_t build_id_bytes;
@@ -169,12 +174,13 @@ struct code_frame_answer {
 void code_frame_answer_encode(const struct symbolizer_function *function, struct code_frame_answer *answer_out);
 int code_frame_answer_decode(const void *payload, size_t n, uint64_t vaddr, struct symbolizer_function *function_out);
 
-struct walk_answer {
+struct walk_answer { /* for each caller: their number is the result. KEPT_WALK_ANEW: none, send all of it */
 	uint64_t registers[SYMBOLIZER_REGISTERS];
 	uint64_t pc, exact;
 };
 void walk_answer_encode(const struct symbolizer_caller *caller, struct walk_answer *answer_out);
-int walk_answer_decode(const void *payload, size_t n, struct symbolizer_caller *caller_out);
+/* callers_out: room for n_callers. */
+int walk_answer_decode(const void *payload, size_t n, size_t n_callers, struct symbolizer_caller *callers_out);
 
 struct kernel_answer {
 	uint64_t base;

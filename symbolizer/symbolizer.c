@@ -19,6 +19,14 @@
 #define CPU_S		 10		 /* that it may use without a request; see worker_time() */
 #define COUNTERS	 (sizeof(struct engine_stats) / sizeof(uint64_t))
 
+/* Of the walk that the process keeps. */
+struct walk_state {
+	uint64_t given;	     /* the last number */
+	uint64_t number;     /* 0: it keeps none */
+	uint32_t first, n;   /* callers of the frames from first - 1 on that it told */
+	struct symbolizer_caller callers[SYMBOLIZER_CALLERS_MAX];
+};
+
 struct symbolizer {
 	struct worker_link link;
 	struct image_strikes *strikes;
@@ -29,6 +37,7 @@ struct symbolizer {
 	struct engine_stats live, dead; /* counters of the process, and of those before it */
 	int kernel_fd;	       /* kallsyms, for another process; -1: none */
 	bool kernel_loaded;    /* in the process at hand */
+	struct walk_state walk;
 	uint64_t kernel_base;
 	struct symbolizer_stats stats; /* those of ours */
 };
@@ -59,7 +68,7 @@ struct call {
 	enum message_kind kind;
 	uint64_t key; /* of the file that is to blame if it goes wrong; 0: none */
 	uint64_t deadline_ns;
-	struct iovec parts[4];
+	struct iovec parts[5];
 	size_t n_parts;
 	const int *fds;
 	size_t n_fds;
@@ -80,6 +89,7 @@ static void forget_process(struct symbolizer *s)
 	add_counters(&s->dead, &s->live);
 	s->live = (struct engine_stats){0};
 	s->kernel_loaded = false;
+	s->walk.number = 0;
 	s->unrenewed_ns = 0;
 }
 
@@ -448,34 +458,97 @@ static int blamed(const struct symbolizer_walk *walk)
 	return -1;
 }
 
-int symbolizer_walk_step(struct symbolizer *s, const struct symbolizer_walk *walk, struct symbolizer_caller *caller_out)
+/* The images of the frames from first on. Returns their number. */
+static size_t choose_images(const struct symbolizer_walk *walk, uint32_t first, struct walk_request_image *images, int *fds)
 {
-	struct walk_request request = {.stack_address = walk->stack_address, .n_images = (uint32_t)walk->n_images,
-				       .n_frames = walk->n_frames, .stack_bytes = walk->stack_bytes};
+	bool chosen[SYMBOLIZER_WALK_IMAGES] = {false};
+	size_t n = 0;
+
+	for (uint32_t frame = first; frame < walk->n_frames; frame++) {
+		uint64_t pc = walk->frames[frame] - (frame > 0);
+		for (size_t i = 0; i < walk->n_images; i++) {
+			const struct symbolizer_walk_image *image = &walk->images[i];
+			if (pc < image->start || pc >= image->end)
+				continue;
+			if (!chosen[i]) {
+				images[n] = (struct walk_request_image){image->start, image->end, image->bias};
+				fds[n++] = image->fd;
+			}
+			chosen[i] = true;
+			break;
+		}
+	}
+	return n;
+}
+
+/* callers_out: room for walk->n_wanted. Returns their number, 0, KEPT_WALK_ANEW (only where it goes on), or a negative errno. */
+static int ask_walk(struct symbolizer *s, const struct symbolizer_walk *walk, bool goes_on, struct symbolizer_caller *callers_out)
+{
+	struct walk_request request = {.number = walk->number, .n_frames = walk->n_frames, .n_wanted = walk->n_wanted, .goes_on = goes_on};
+	struct walk_input input = {.stack_address = walk->stack_address, .stack_bytes = walk->stack_bytes};
 	struct walk_request_image images[SYMBOLIZER_WALK_IMAGES];
 	int fds[SYMBOLIZER_WALK_IMAGES];
 	struct message answer;
 	size_t n;
 
-	memcpy(request.registers, walk->registers, sizeof(request.registers));
-	for (size_t i = 0; i < walk->n_images; i++) {
-		images[i] = (struct walk_request_image){walk->images[i].start, walk->images[i].end, walk->images[i].bias};
-		fds[i] = walk->images[i].fd;
-	}
-	struct call call = {.kind = MESSAGE_WALK, .key = image_strikes_key(s->strikes, blamed(walk)), .fds = fds, .n_fds = walk->n_images,
+	size_t n_images = choose_images(walk, goes_on ? s->walk.first + s->walk.n - 1 : 0, images, fds);
+	request.n_images = (uint32_t)n_images;
+	memcpy(input.registers, walk->registers, sizeof(input.registers));
+	struct call call = {.kind = MESSAGE_WALK, .key = image_strikes_key(s->strikes, blamed(walk)), .fds = fds, .n_fds = n_images,
 			    .parts = {{&request, sizeof(request)},
-				      {images, walk->n_images * sizeof(images[0])},
+				      {images, n_images * sizeof(images[0])},
 				      {(void *)(uintptr_t)walk->frames, walk->n_frames * sizeof(walk->frames[0])},
+				      {&input, sizeof(input)},
 				      {(void *)(uintptr_t)walk->stack, walk->stack_bytes}},
-			    .n_parts = 4};
+			    .n_parts = goes_on ? 3 : 5};
 	int result = ask(s, &call, &answer);
 	if (result < 0)
 		return result;
-	if (result > 1)
-		return finish(s, &call, &answer, -EBADMSG);
 	const void *body = body_of(&answer, &n);
-	int err = finish(s, &call, &answer, result ? walk_answer_decode(body, n, caller_out) : 0);
+	bool is_anew = goes_on && result == KEPT_WALK_ANEW;
+	if (result > (int)walk->n_wanted && !is_anew)
+		return finish(s, &call, &answer, -EBADMSG);
+	int err = finish(s, &call, &answer, walk_answer_decode(body, n, is_anew ? 0 : (size_t)result, callers_out));
 	return err < 0 ? err : result;
+}
+
+/* What was looked up ahead, as long as the frames are those. */
+static bool was_told(const struct symbolizer *s, const struct symbolizer_walk *walk, struct symbolizer_caller *caller_out)
+{
+	const struct walk_state *told = &s->walk;
+
+	if (walk->number != told->number || walk->n_frames < told->first || walk->n_frames - told->first >= told->n)
+		return false;
+	uint32_t at = walk->n_frames - told->first;
+	for (uint32_t i = 0; i < at; i++)
+		if (!symbolizer_is_frame(walk->frames[told->first + i], told->callers[i].pc))
+			return false;
+	*caller_out = told->callers[at];
+	return true;
+}
+
+int symbolizer_walk_step(struct symbolizer *s, struct symbolizer_walk *walk, struct symbolizer_caller *caller_out)
+{
+	struct symbolizer_caller callers[SYMBOLIZER_CALLERS_MAX];
+
+	if (!walk->number)
+		walk->number = ++s->walk.given;
+	if (was_told(s, walk, caller_out))
+		return 1;
+	int result = KEPT_WALK_ANEW;
+	if (walk->number == s->walk.number)
+		result = ask_walk(s, walk, true, callers);
+	if (result == KEPT_WALK_ANEW)
+		result = ask_walk(s, walk, false, callers);
+	s->walk.number = 0;
+	if (result <= 0)
+		return result;
+	s->walk.number = walk->number;
+	s->walk.first = walk->n_frames;
+	s->walk.n = (uint32_t)result;
+	memcpy(s->walk.callers, callers, s->walk.n * sizeof(callers[0]));
+	*caller_out = callers[0];
+	return 1;
 }
 
 /* --- the kernel ------------------------------------------------------------------------------------------------- */

@@ -182,19 +182,24 @@ int symbolizer_code_frame(struct symbolizer *s, uint64_t image_id, int fd, uint6
  * Returns 0 or -ENOMEM. */
 int symbolizer_jit_names(struct symbolizer *s, uint64_t process, const struct jit_source *source, const struct jit_query *queries,
 			 size_t n_queries, struct symbolizer_reply **reply_out, bool *more_out);
-/* One step of a walk by libunwind, for rules that unwind tables do not express (symbolizer/libunwind_walk.h). All borrowed for the call. */
+
+/* A walk by libunwind, step by step, for rules that unwind tables do not express (symbolizer/libunwind_walk.h). The process keeps the walk that it was
+ * asked for last, so that a step costs the same however deep it is. */
 #define SYMBOLIZER_REGISTERS   16 /* general registers, by their DWARF numbers */
 #define SYMBOLIZER_WALK_IMAGES 64
+#define SYMBOLIZER_CALLERS_MAX 32
 struct symbolizer_walk_image {
 	uint64_t start, end; /* pcs */
 	uint64_t bias;	     /* vaddr = pc - bias */
 	int fd;
 };
 struct symbolizer_walk {
+	uint64_t number;			  /* 0 for a new walk; symbolizer_walk_step() gives it one */
 	uint64_t registers[SYMBOLIZER_REGISTERS]; /* of the innermost frame */
 	uint64_t stack_address;			  /* of stack[0] */
 	const uint8_t *stack;
 	uint32_t stack_bytes;	/* DEFERRED_STACK_MAX at most */
+	uint32_t n_wanted;	/* callers that libunwind will be asked for, one after the other: 1 to SYMBOLIZER_CALLERS_MAX. A guess */
 	uint32_t n_frames;	/* USER_FRAMES_MAX at most; 0 is not legal */
 	const uint64_t *frames; /* found so far: the pc, then return addresses, or one more than where a frame was interrupted */
 	size_t n_images;
@@ -206,9 +211,18 @@ struct symbolizer_caller {
 	bool exact; /* interrupted there: not a return address */
 };
 
-/* The caller of the last frame, if libunwind comes to the same frames. Returns 1, 0 (there is none), -ESTALE (it comes to others), or as
+/* Is it the frame of this pc? Where one was interrupted, both it and the one that it called are one more: see above. */
+static inline bool symbolizer_is_frame(uint64_t frame, uint64_t pc)
+{
+	return frame == pc || frame == pc + 1;
+}
+
+/* The caller of the last frame, if libunwind comes to the same frames. walk: a new one, or the same with more frames and images behind those it
+ * had; all borrowed for the call. With n_wanted of more than 1, callers in the last frame's image are looked up ahead, and kept here until
+ * they are asked for.
+ * Returns 1, 0 (there is none), -ESTALE (it comes to others), or as
  * libunwind_walk_step(): -ENOENT (no CFI), -EFAULT (a word that was not copied), -EOPNOTSUPP, -EBADMSG, -ETIME (over a budget). */
-int symbolizer_walk_step(struct symbolizer *s, const struct symbolizer_walk *walk, struct symbolizer_caller *caller_out);
+int symbolizer_walk_step(struct symbolizer *s, struct symbolizer_walk *walk, struct symbolizer_caller *caller_out);
 
 /* Read the kernel's symbols (text of /proc/kallsyms: modules and BPF programs included), replacing earlier ones.
  * fd: borrowed; a duplicate is kept, for the next process if this one dies.

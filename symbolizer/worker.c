@@ -141,14 +141,16 @@ static int answer_code_frame(struct worker *w, const struct message *m, const st
 
 static int answer_walk(struct worker *w, const struct message *m, struct request *r)
 {
-	struct symbolizer_caller caller = {.pc = 0};
-	struct walk_answer answer;
+	struct symbolizer_caller callers[SYMBOLIZER_CALLERS_MAX];
+	struct walk_answer answers[SYMBOLIZER_CALLERS_MAX];
 
 	for (size_t i = 0; i < r->walk.n_images; i++)
 		r->walk.images[i].fd = m->fds[i];
-	int result = engine_walk_step(w->engine, &r->walk, &caller);
-	walk_answer_encode(&caller, &answer);
-	return answer_with(w, m, result, &answer, sizeof(answer));
+	int result = engine_walk(w->engine, &r->walk, r->goes_on, callers);
+	size_t n = result > 0 && result <= SYMBOLIZER_CALLERS_MAX ? (size_t)result : 0;
+	for (size_t i = 0; i < n; i++)
+		walk_answer_encode(&callers[i], &answers[i]);
+	return answer_with(w, m, result, answers, n * sizeof(answers[0]));
 }
 
 static int answer_kernel_load(struct worker *w, const struct message *m)

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/text_clean.h"
+#include "bpf/records.h"
 #include "symbolizer/channel.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -27,12 +28,14 @@ static void check_request(const struct request *r, const uint8_t *payload, size_
 	for (size_t i = 0; i < r->n_queries; i++)
 		sum += r->queries[i].pc;
 	if (r->kind == MESSAGE_WALK) {
-		PROMISE(r->walk.n_images <= SYMBOLIZER_WALK_IMAGES && r->walk.n_frames);
+		PROMISE(r->walk.n_images <= SYMBOLIZER_WALK_IMAGES && r->walk.n_frames && r->walk.n_frames <= USER_FRAMES_MAX && r->walk.number);
+		PROMISE(r->walk.n_wanted && r->walk.n_wanted <= SYMBOLIZER_CALLERS_MAX && r->walk.stack_bytes <= DEFERRED_STACK_MAX);
+		PROMISE(!r->goes_on || !r->walk.stack_bytes);
 		for (size_t i = 0; i < r->walk.stack_bytes; i++)
 			sum += r->walk.stack[i];
 		for (size_t i = 0; i < r->walk.n_frames; i++)
 			sum += r->walk.frames[i];
-		PROMISE(r->walk.stack >= payload && r->walk.stack + r->walk.stack_bytes <= payload + n);
+		PROMISE(r->goes_on || (r->walk.stack >= payload && r->walk.stack + r->walk.stack_bytes <= payload + n));
 	}
 	__asm__ volatile("" ::"r"(sum));
 }
@@ -96,7 +99,7 @@ static void check_unwind(struct unwind_image *image)
 static void decode_answer(unsigned kind, const uint8_t *payload, size_t n, size_t n_asked)
 {
 	struct symbolizer_function function;
-	struct symbolizer_caller caller;
+	struct symbolizer_caller callers[SYMBOLIZER_CALLERS_MAX];
 	struct symbolizer_reply *reply;
 	struct unwind_image *image;
 	struct image_info info;
@@ -127,7 +130,8 @@ static void decode_answer(unsigned kind, const uint8_t *payload, size_t n, size_
 		PROMISE(err < 0 || function.start <= 0x1000);
 		break;
 	case MESSAGE_WALK:
-		err = walk_answer_decode(payload, n, &caller);
+		err = walk_answer_decode(payload, n, n_asked, callers);
+		PROMISE(err < 0 || n_asked <= SYMBOLIZER_CALLERS_MAX);
 		break;
 	default:
 		err = kernel_answer_decode(payload, n, &base);

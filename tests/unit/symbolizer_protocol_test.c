@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/scope.h"
+#include "bpf/records.h"
 #include "symbolizer/channel.h"
 #include "symbolizer/image_strikes.h"
 #include "tests/unit/cmocka_prelude.h"
@@ -80,11 +81,6 @@ static void requests(void **state)
 	assert_int_equal(request_decode(MESSAGE_IMAGE, &names, 1, 1, &r), -EBADMSG);
 	assert_int_equal(request_decode(MESSAGE_IMAGE, NULL, 0, 2, &r), -EBADMSG);
 	assert_int_equal(request_decode(MESSAGE_ASK, NULL, 0, 1, &r), -EBADMSG);
-	struct walk_request walk = {.n_frames = 0};
-	assert_int_equal(request_decode(MESSAGE_WALK, &walk, sizeof(walk), 0, &r), -EBADMSG);
-	walk.n_images = UINT32_MAX;
-	walk.n_frames = 1;
-	assert_int_equal(request_decode(MESSAGE_WALK, &walk, sizeof(walk), 0, &r), -EBADMSG);
 	struct {
 		struct compile_request head;
 		uint64_t wanted[2];
@@ -92,6 +88,68 @@ static void requests(void **state)
 	assert_int_equal(request_decode(MESSAGE_COMPILE, &compile, sizeof(compile), 1, &r), -EBADMSG); /* not sorted */
 	compile.wanted[1] = 2;
 	assert_int_equal(request_decode(MESSAGE_COMPILE, &compile, sizeof(compile), 1, &r), 0);
+}
+
+static void walk_requests(void **state)
+{
+	struct {
+		struct walk_request head;
+		struct walk_request_image image;
+		uint64_t frames[2];
+		struct walk_input input;
+		uint8_t stack[16];
+	} good = {{7, 1, 2, 3, 0}, {0x1000, 0x2000, 0x1000}, {0x1010, 0x1020}, {{1, 2}, 0x7000, 16}, {9}}, bad = good;
+	size_t n = sizeof(good), n_without = offsetof(__typeof__(good), input);
+	struct request r;
+
+	(void)state;
+	assert_int_equal(request_decode(MESSAGE_WALK, &good, n, 1, &r), 0);
+	assert_int_equal(r.walk.number, 7);
+	assert_int_equal(r.walk.n_wanted, 3);
+	assert_int_equal(r.walk.n_images, 1);
+	assert_int_equal(r.walk.images[0].end, 0x2000);
+	assert_int_equal(r.walk.images[0].fd, -1);
+	assert_int_equal(r.walk.n_frames, 2);
+	assert_int_equal(r.walk.frames[1], 0x1020);
+	assert_int_equal(r.walk.registers[1], 2);
+	assert_int_equal(r.walk.stack_address, 0x7000);
+	assert_int_equal(r.walk.stack_bytes, 16);
+	assert_int_equal(r.walk.stack[0], 9);
+	assert_false(r.goes_on);
+	assert_int_equal(request_decode(MESSAGE_WALK, &good, n, 0, &r), -EBADMSG);
+	assert_int_equal(request_decode(MESSAGE_WALK, &good, n, 2, &r), -EBADMSG);
+	for (size_t less = 0; less < n; less += 8)
+		assert_int_equal(request_decode(MESSAGE_WALK, &good, less, 1, &r), -EBADMSG);
+	/* One that goes on has no input. */
+	bad.head.goes_on = 1;
+	assert_int_equal(request_decode(MESSAGE_WALK, &bad, n, 1, &r), -EBADMSG);
+	assert_int_equal(request_decode(MESSAGE_WALK, &bad, n_without, 1, &r), 0);
+	assert_true(r.goes_on);
+	assert_null(r.walk.stack);
+	assert_int_equal(r.walk.stack_bytes, 0);
+#define BAD_WALK(...)                                                                                  \
+	do {                                                                                           \
+		bad = good;                                                                            \
+		__VA_ARGS__;                                                                           \
+		assert_int_equal(request_decode(MESSAGE_WALK, &bad, n, bad.head.n_images, &r), -EBADMSG);     \
+		bad.head.goes_on |= 1;                                                                 \
+		bad.input.stack_bytes = 16;                                                            \
+		assert_int_equal(request_decode(MESSAGE_WALK, &bad, n_without, bad.head.n_images, &r), -EBADMSG); \
+	} while (0)
+	BAD_WALK(bad.head.number = 0);
+	BAD_WALK(bad.head.goes_on = 2);
+	BAD_WALK(bad.head.n_wanted = 0);
+	BAD_WALK(bad.head.n_wanted = SYMBOLIZER_CALLERS_MAX + 1);
+	BAD_WALK(bad.head.n_frames = 0);
+	BAD_WALK(bad.head.n_frames = USER_FRAMES_MAX + 1);
+	BAD_WALK(bad.head.n_frames = UINT32_MAX);
+	BAD_WALK(bad.head.n_images = SYMBOLIZER_WALK_IMAGES + 1);
+	BAD_WALK(bad.head.n_images = UINT32_MAX);
+	for (size_t i = 0; i < 4; i++) {
+		bad = good;
+		bad.input.stack_bytes = (const uint64_t[]){8, 17, DEFERRED_STACK_MAX + 1, UINT64_MAX}[i];
+		assert_int_equal(request_decode(MESSAGE_WALK, &bad, n, 1, &r), -EBADMSG);
+	}
 }
 
 static void questions(void **state)
@@ -189,17 +247,26 @@ static void small_answers(void **state)
 {
 	struct code_frame_answer code = {.start = 0x1000, .has_frame = 1, .fp = FP_SAVED};
 	struct symbolizer_function function;
-	struct symbolizer_caller caller;
-	struct walk_answer walk = {.exact = 1};
+	struct symbolizer_caller caller[2];
+	struct walk_answer walk[2] = {{.pc = 1, .exact = 1}, {.pc = 2}};
 
 	(void)state;
 	assert_int_equal(code_frame_answer_decode(&code, sizeof(code), 0x1001, &function), 0);
 	assert_int_equal(code_frame_answer_decode(&code, sizeof(code), 0xfff, &function), -EBADMSG);
 	code.fp = FP_LOST + 1;
 	assert_int_equal(code_frame_answer_decode(&code, sizeof(code), 0x1001, &function), -EBADMSG);
-	assert_int_equal(walk_answer_decode(&walk, sizeof(walk), &caller), 0);
-	walk.exact = 2;
-	assert_int_equal(walk_answer_decode(&walk, sizeof(walk), &caller), -EBADMSG);
+	assert_int_equal(walk_answer_decode(walk, sizeof(walk), 2, caller), 0);
+	assert_int_equal(caller[1].pc, 2);
+	assert_true(caller[0].exact);
+	assert_false(caller[1].exact);
+	assert_int_equal(walk_answer_decode(walk, sizeof(walk[0]), 1, caller), 0);
+	assert_int_equal(walk_answer_decode(walk, 0, 0, caller), 0);
+	assert_int_equal(walk_answer_decode(walk, 0, 1, caller), -EBADMSG);
+	assert_int_equal(walk_answer_decode(walk, sizeof(walk), 1, caller), -EBADMSG);
+	assert_int_equal(walk_answer_decode(walk, sizeof(walk) - 1, 2, caller), -EBADMSG);
+	assert_int_equal(walk_answer_decode(walk, (SYMBOLIZER_CALLERS_MAX + 1) * sizeof(walk[0]), SYMBOLIZER_CALLERS_MAX + 1, caller), -EBADMSG);
+	walk[1].exact = 2;
+	assert_int_equal(walk_answer_decode(walk, sizeof(walk), 2, caller), -EBADMSG);
 }
 
 /* One table: a page, two rows, two rules. */
@@ -396,7 +463,7 @@ static void strikes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(heads),	 cmocka_unit_test(requests),	   cmocka_unit_test(questions),
+		cmocka_unit_test(heads),	 cmocka_unit_test(requests),	   cmocka_unit_test(walk_requests), cmocka_unit_test(questions),
 		cmocka_unit_test(image_answers), cmocka_unit_test(names_answers),  cmocka_unit_test(small_answers),
 		cmocka_unit_test(unwind_answers), cmocka_unit_test(random_bytes), cmocka_unit_test(payloads),
 		cmocka_unit_test(seals),	 cmocka_unit_test(strikes),

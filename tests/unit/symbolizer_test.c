@@ -430,6 +430,41 @@ static void make_trouble(const struct channel *c, const struct message *m, uint6
 		send_bytes(c, m, answer, sizeof(answer), 0, NULL, 0);
 }
 
+/* By the number of frames: what is wrong with the answer; see walk_answers(). */
+static void make_trouble_of_walk(const struct channel *c, const struct message *m, const struct request *r)
+{
+	struct walk_answer answers[2] = {{.pc = 0x1000}, {.pc = 0x2000}};
+	size_t one = sizeof(answers[0]);
+
+	answers[0].exact = r->walk.n_frames == 5 ? 2 : 0;
+	switch (r->walk.n_frames) {
+	case 2:
+		send_bytes(c, m, answers, 2 * one, 2, NULL, 0);
+		break;
+	case 3:
+		send_bytes(c, m, NULL, 0, KEPT_WALK_ANEW, NULL, 0);
+		break;
+	case 4:
+		send_bytes(c, m, answers, 2 * one, 1, NULL, 0);
+		break;
+	case 6:
+		send_bytes(c, m, answers, r->goes_on ? 0 : one, r->goes_on ? KEPT_WALK_ANEW : 1, NULL, 0);
+		break;
+	case 7:
+		send_bytes(c, m, answers, one, 0, NULL, 0);
+		break;
+	case 8:
+		send_bytes(c, m, answers, r->goes_on ? one : 0, r->goes_on ? KEPT_WALK_ANEW : 0, NULL, 0);
+		break;
+	case 9:
+		send_bytes(c, m, NULL, 0, -EFAULT, NULL, 0);
+		break;
+	default:
+		send_bytes(c, m, answers, one, 1, NULL, 0);
+		break;
+	}
+}
+
 static int troublemaker(int socket)
 {
 	struct channel c;
@@ -441,7 +476,10 @@ static int troublemaker(int socket)
 	while (channel_receive(&c, 0, &m) == 0) {
 		if (request_decode(m.head.kind, m.payload, m.head.payload_bytes, m.n_fds, &r) < 0)
 			return 2;
-		make_trouble(&c, &m, r.image_id);
+		if (r.kind == MESSAGE_WALK)
+			make_trouble_of_walk(&c, &m, &r);
+		else
+			make_trouble(&c, &m, r.image_id);
 		message_close(&m);
 	}
 	return 0;
@@ -505,6 +543,41 @@ static void one_request_each(void **state)
 	/* Its memory is not ours. */
 	assert_int_equal(ask(s, SAYS_NOMEM, -1), -E2BIG);
 	assert_int_equal(stats_of(s).worker_restarts, n);
+	symbolizer_destroy(s);
+}
+
+static void walk_answers(void **state)
+{
+	static const uint64_t FRAMES[10] = {0x10};
+	static const struct {
+		uint32_t n_frames;
+		int begun, going_on;
+	} CASES[] = {{1, 1, 1},		/* as it should be */
+		     {2, -EBADMSG, -EBADMSG}, /* more than was wanted */
+		     {3, -EBADMSG, -EBADMSG}, /* "anew", again and again */
+		     {4, -EBADMSG, -EBADMSG}, /* more than it says */
+		     {5, -EBADMSG, -EBADMSG}, /* no bool */
+		     {6, 1, 1},		/* "anew", once */
+		     {7, -EBADMSG, -EBADMSG}, /* nothing, and something */
+		     {8, 0, -EBADMSG},	/* "anew", and something */
+		     {9, -EFAULT, -EFAULT}};
+	struct symbolizer *s = create_troubled(5 * NS_PER_S);
+	struct symbolizer_caller caller;
+	uint64_t rejected = 0;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+		struct symbolizer_walk walk = {.n_wanted = 1, .n_frames = CASES[i].n_frames, .frames = FRAMES};
+		assert_int_equal(symbolizer_walk_step(s, &walk, &caller), CASES[i].begun);
+		rejected += CASES[i].begun == -EBADMSG;
+		walk = (struct symbolizer_walk){.n_wanted = 1, .n_frames = 10, .frames = FRAMES};
+		assert_int_equal(symbolizer_walk_step(s, &walk, &caller), 1);
+		walk.n_frames = CASES[i].n_frames;
+		assert_int_equal(symbolizer_walk_step(s, &walk, &caller), CASES[i].going_on);
+		rejected += CASES[i].going_on == -EBADMSG;
+		assert_int_equal(stats_of(s).replies_rejected, rejected);
+		assert_int_equal(stats_of(s).worker_restarts, rejected);
+	}
 	symbolizer_destroy(s);
 }
 
@@ -611,6 +684,7 @@ int main(void)
 		cmocka_unit_test(a_damaged_table),
 		cmocka_unit_test(styles),
 		cmocka_unit_test(one_request_each),
+		cmocka_unit_test(walk_answers),
 		cmocka_unit_test(over_the_deadline),
 		cmocka_unit_test(three_strikes),
 		cmocka_unit_test(a_pause_after_many_deaths),

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <execinfo.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -124,6 +126,20 @@ void walk_fixture_deinit(struct walk_fixture *f)
 	image_table_destroy(f->images);
 	symbolizer_destroy(f->symbolizer);
 	free(f->slots);
+}
+
+bool walk_fixture_kill_process(void)
+{
+	pid_t zygote = zygote_pid(test_zygote());
+	char path[64];
+	int pid;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", zygote, zygote);
+	FILE *children = fopen(path, "re");
+	bool found = children && fscanf(children, "%d", &pid) == 1 && kill(pid, SIGKILL) == 0;
+	if (children)
+		fclose(children);
+	return found;
 }
 
 void walk_snapshot(struct walk_fixture *f, const struct snapshot *snapshot, uint32_t n_bytes, struct deferred_stack *out)

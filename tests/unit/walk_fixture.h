@@ -44,6 +44,8 @@ void walk_fixture_init(struct walk_fixture *f, uint64_t budget_bytes);
 /* Read this process's mappings again. */
 void walk_fixture_reread(struct walk_fixture *f);
 void walk_fixture_deinit(struct walk_fixture *f);
+/* Kill the symbolizer's process. No other symbolizer may be there. Returns whether it was found. */
+bool walk_fixture_kill_process(void);
 
 /* A chunk source of malloc'ed memory; context: the number of chunks that are out (uint32_t). */
 int fake_chunk_create(void *context, uint32_t index, void **at_out);
