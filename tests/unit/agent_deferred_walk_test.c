@@ -185,19 +185,30 @@ static double walk_us(void)
 	return (double)(now_ns() - begin) / 1e3 / n;
 }
 
+/* valgrind translates libunwind in each new process, and a walk by it has 100 ms. */
+static void warm_up_libunwind(void)
+{
+	for (int i = 0; RUNNING_ON_VALGRIND && i < 10; i++) {
+		fixture.epoch++;
+		walk_taken();
+	}
+}
+
 static void a_rule_that_tables_do_not_express(void **state)
 {
-	struct deferred_walk_stats stats;
+	struct deferred_walk_stats before, stats;
 
 	(void)state;
 	shape_odd(&taken);
+	warm_up_libunwind();
+	deferred_walk_stats(fixture.walker, &before);
 	assert_walk_is_trace(&fixture, &taken);
 	walk_taken();
 	assert_frames("stack_capture", "plain_inner", "odd_inner", "odd_frame", "shape_odd",
 		      "a_rule_that_tables_do_not_express");
 	deferred_walk_stats(fixture.walker, &stats);
-	assert_int_equal(stats.by_libunwind, 2);
-	assert_int_equal(stats.complete, 2);
+	assert_int_equal(stats.by_libunwind - before.by_libunwind, 2);
+	assert_int_equal(stats.complete - before.complete, 2);
 	double with = walk_us();
 	shape_plain(&taken);
 	print_message("# a walk with a step by libunwind: %.1f us, without: %.1f us\n", with, walk_us());
