@@ -222,7 +222,7 @@ static void print(struct addr2line *a, const struct asked_address *asked, size_t
 		frame_printer_address(&a->printer, asked[i].address, known ? &reply->frames[answer->first] : NULL, known ? answer->count : 0);
 		a->bad += asked[i].is_bad;
 	}
-	fflush(a->printer.stream);
+	frame_printer_flush(&a->printer);
 }
 
 /* is_last: no more addresses will be asked for. */

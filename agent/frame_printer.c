@@ -19,33 +19,60 @@ static const char *file_of(const struct frame_printer *p, const struct symbolize
 	return slash ? slash + 1 : frame->file;
 }
 
-/* Ten thousand addresses are a hundred thousand frames: stdio's formats and locks would take longer than all else. The stream is this thread's. */
-static void put(const struct frame_printer *p, const char *text)
+/* Ten thousand addresses are a hundred thousand frames: stdio's formats, locks and buffer would take longer than all else. */
+static void pass_on(struct frame_printer *p)
 {
-	fputs_unlocked(text, p->stream);
+	fwrite_unlocked(p->text, 1, p->n, p->stream);
+	p->n = 0;
 }
 
-static void put_number(const struct frame_printer *p, int64_t number)
+static void put_bytes(struct frame_printer *p, const char *text, size_t n)
+{
+	if (n > sizeof(p->text) - p->n) {
+		pass_on(p);
+		if (n > sizeof(p->text)) {
+			fwrite_unlocked(text, 1, n, p->stream);
+			return;
+		}
+	}
+	memcpy(p->text + p->n, text, n);
+	p->n += n;
+}
+
+static inline void put(struct frame_printer *p, const char *text)
+{
+	put_bytes(p, text, strlen(text));
+}
+
+static void put_number(struct frame_printer *p, int64_t number)
 {
 	char digits[24];
-	size_t at = sizeof(digits) - 1;
+	size_t at = sizeof(digits);
 	uint64_t left = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
 
-	digits[at] = '\0';
 	do
 		digits[--at] = (char)('0' + left % 10);
 	while (left /= 10);
 	if (number < 0)
 		digits[--at] = '-';
-	put(p, digits + at);
+	put_bytes(p, digits + at, sizeof(digits) - at);
 }
 
-static void put_address(const struct frame_printer *p, uint64_t address, int digits)
+/* width: digits at least. */
+static void put_address(struct frame_printer *p, uint64_t address, size_t width)
 {
-	fprintf(p->stream, "0x%0*" PRIx64 "%s", digits, address, p->pretty ? ": " : "\n");
+	char digits[24];
+	size_t at = sizeof(digits);
+
+	do
+		digits[--at] = "0123456789abcdef"[address & 15];
+	while ((address >>= 4) || sizeof(digits) - at < width);
+	put(p, "0x");
+	put_bytes(p, digits + at, sizeof(digits) - at);
+	put(p, p->pretty ? ": " : "\n");
 }
 
-static void print_function(const struct frame_printer *p, const char *name)
+static void print_function(struct frame_printer *p, const char *name)
 {
 	if (!p->functions)
 		return;
@@ -53,10 +80,10 @@ static void print_function(const struct frame_printer *p, const char *name)
 	put(p, p->pretty ? " at " : "\n");
 }
 
-static void print_gnu(const struct frame_printer *p, uint64_t address, const struct symbolizer_frame *frames, size_t n)
+static void print_gnu(struct frame_printer *p, uint64_t address, const struct symbolizer_frame *frames, size_t n)
 {
 	if (p->addresses)
-		put_address(p, address, 2 * p->address_bytes);
+		put_address(p, address, 2u * p->address_bytes);
 	if (!n) {
 		if (p->functions)
 			put(p, p->pretty ? "?? " : "??\n");
@@ -78,7 +105,7 @@ static void print_gnu(const struct frame_printer *p, uint64_t address, const str
 	}
 }
 
-static void print_llvm_frame(const struct frame_printer *p, const struct symbolizer_frame *place, const char *name)
+static void print_llvm_frame(struct frame_printer *p, const struct symbolizer_frame *place, const char *name)
 {
 	print_function(p, name);
 	put(p, known(file_of(p, place)));
@@ -89,7 +116,7 @@ static void print_llvm_frame(const struct frame_printer *p, const struct symboli
 	put(p, "\n");
 }
 
-static void print_llvm(const struct frame_printer *p, uint64_t address, const struct symbolizer_frame *frames, size_t n)
+static void print_llvm(struct frame_printer *p, uint64_t address, const struct symbolizer_frame *frames, size_t n)
 {
 	if (p->addresses)
 		put_address(p, address, 1);
@@ -156,8 +183,16 @@ void frame_printer_address(struct frame_printer *p, uint64_t address, const stru
 	p->printed++;
 }
 
+void frame_printer_flush(struct frame_printer *p)
+{
+	pass_on(p);
+	fflush(p->stream);
+}
+
 void frame_printer_end(struct frame_printer *p)
 {
+	pass_on(p);
 	if (p->style == FRAME_STYLE_JSON && p->is_array)
 		fputs(p->printed ? "]\n" : "[]\n", p->stream);
+	fflush(p->stream);
 }

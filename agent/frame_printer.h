@@ -10,6 +10,8 @@
 
 #include "symbolizer/symbolizer.h"
 
+#define FRAME_PRINTER_BYTES (32u << 10)
+
 enum frame_style {
 	FRAME_STYLE_GNU,  /* addr2line: FUNCTION, FILE:LINE; ?? and 0 when nothing is known, a line that is not known is "?" */
 	FRAME_STYLE_LLVM, /* llvm-symbolizer: with the column, and an empty line behind each address */
@@ -24,12 +26,17 @@ struct frame_printer {
 	bool addresses, functions, inlines, basenames, pretty;
 	bool is_array; /* of JSON: one array of all, else an object a line */
 	uint64_t printed;
+	size_t n; /* bytes of text that the stream has not got yet */
+	char text[FRAME_PRINTER_BYTES];
 };
 
 /* frames: n of them, innermost first; 0: nothing is known of the address. */
 void frame_printer_address(struct frame_printer *p, uint64_t address, const struct symbolizer_frame *frames, size_t n);
 
-/* Behind the last address. */
+/* What was printed goes to the stream, and out of it. */
+void frame_printer_flush(struct frame_printer *p);
+
+/* Behind the last address; flushes too. */
 void frame_printer_end(struct frame_printer *p);
 
 #endif

@@ -45,14 +45,15 @@ static bool are_plain(const char *text)
 	return ((word | below_space | is_del) & EACH_BYTE(0x80)) == 0;
 }
 
-/* Bytes of plain text at the start, in steps of eight. */
+/* Bytes of plain text at the start, in steps of eight; or all of them. */
 static size_t skip_plain(const char *text, size_t bytes)
 {
 	size_t at = 0;
 
 	while (bytes - at >= 8 && are_plain(text + at))
 		at += 8;
-	return at;
+	/* The last ones together with those before them. */
+	return at && at < bytes && bytes - at < 8 && are_plain(text + bytes - 8) ? bytes : at;
 }
 
 bool text_is_utf8(const char *text, size_t bytes)
@@ -75,6 +76,8 @@ bool text_is_clean(const char *text, size_t bytes)
 		if (!n || is_control(c))
 			return false;
 		at += n;
+		if (n > 1)
+			at += skip_plain(text + at, bytes - at);
 	}
 	return true;
 }
@@ -87,6 +90,13 @@ size_t text_clean(const char *text, size_t bytes, char *out, size_t out_bytes)
 	if (!out_bytes)
 		return 0;
 	for (size_t at = 0; at < bytes;) {
+		size_t plain = skip_plain(text + at, bytes - at), room = out_bytes - 1 - written;
+		size_t fits = plain < room ? plain : room;
+		memcpy(out + written, text + at, fits);
+		written += fits;
+		at += fits;
+		if (fits < plain || at == bytes)
+			break;
 		uint32_t c = 0;
 		size_t n = decode((const unsigned char *)text + at, bytes - at, &c);
 		const char *from = n ? text + at : replacement;

@@ -94,24 +94,64 @@ bool engine_is_debug_file(struct engine *s, int fd, const uint8_t *build_id, uin
 
 /* --- batches --------------------------------------------------------------------------------------------------- */
 
-static int compare_asked(const void *left, const void *right)
+#define DIGIT_BITS 11
+#define FEW_ASKED  64
+
+/* By one digit of the addresses; those of equal digits stay in their order. */
+static void sort_by_digit(const struct asked *from, struct asked *to, size_t n, unsigned shift)
 {
-	const struct asked *a = left, *b = right;
-	return a->address < b->address ? -1 : a->address > b->address;
+	size_t starts[(1u << DIGIT_BITS) + 1] = {0};
+	const size_t mask = (1u << DIGIT_BITS) - 1;
+
+	for (size_t i = 0; i < n; i++)
+		starts[(from[i].address >> shift & mask) + 1]++;
+	for (size_t digit = 0; digit < mask; digit++)
+		starts[digit + 1] += starts[digit];
+	for (size_t i = 0; i < n; i++)
+		to[starts[from[i].address >> shift & mask]++] = from[i];
 }
 
-/* In the order of addresses each symbol is met once, however often it was asked for. */
+/* For a few. */
+static void sort_by_insertion(struct asked *asked, size_t n)
+{
+	for (size_t i = 1; i < n; i++) {
+		struct asked moved = asked[i];
+		size_t at = i;
+		for (; at && asked[at - 1].address > moved.address; at--)
+			asked[at] = asked[at - 1];
+		asked[at] = moved;
+	}
+}
+
+/* In the order of addresses each symbol is met once, however often it was asked for. Digits that all addresses share are left out: of an
+ * image's two or three remain. */
 static int sort_asked(const uint64_t *addresses, size_t n, struct asked **asked_out)
 {
-	struct asked *asked = calloc(n ? n : 1, sizeof(*asked));
+	AUTO_FREE struct asked *asked = calloc(2 * n + 1, sizeof(*asked));
+	struct asked *from = asked, *to = asked + n;
+	uint64_t differ = 0;
+	bool sorted = true;
 
 	if (!asked)
 		return -ENOMEM;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		asked[i] = (struct asked){ addresses[i], i };
-	if (n)
-		qsort(asked, n, sizeof(*asked), compare_asked);
-	*asked_out = asked;
+		differ |= addresses[i] ^ addresses[0];
+		sorted &= !i || addresses[i] >= addresses[i - 1];
+	}
+	if (n <= FEW_ASKED)
+		sort_by_insertion(asked, n);
+	for (unsigned shift = 0; !sorted && n > FEW_ASKED && shift < 64; shift += DIGIT_BITS) {
+		if (!(differ >> shift & ((1u << DIGIT_BITS) - 1)))
+			continue;
+		sort_by_digit(from, to, n, shift);
+		struct asked *other = from;
+		from = to;
+		to = other;
+	}
+	if (from != asked)
+		memcpy(asked, from, n * sizeof(*asked));
+	*asked_out = take_ptr(asked);
 	return 0;
 }
 

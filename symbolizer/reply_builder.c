@@ -37,7 +37,6 @@ struct reply_builder {
 	struct memo *memos; /* a hash table */
 	size_t n_memos, memos_capacity;
 	char demangled[DEMANGLE_OUT_MAX];
-	char clean[CLEAN_BYTES_MAX];
 };
 
 static int reserve(void **array, size_t *capacity, size_t wanted, size_t element_bytes)
@@ -53,22 +52,27 @@ static int reserve(void **array, size_t *capacity, size_t wanted, size_t element
 	return 0;
 }
 
+/* Cleaned where it will stay. */
 static int add_string(struct reply_builder *builder, const char *text, size_t bytes, const char *suffix,
 		      uint32_t *offset_out)
 {
 	void *strings = builder->strings;
-	size_t clean = text_clean(text, bytes, builder->clean, sizeof(builder->clean));
+	size_t suffix_bytes = strlen(suffix), room = CLEAN_BYTES_MAX;
 
-	clean += text_clean(suffix, strlen(suffix), builder->clean + clean, sizeof(builder->clean) - clean);
-	if (builder->strings_bytes + clean + 1 > UINT32_MAX)
+	if (bytes < CLEAN_BYTES_MAX / 6 && suffix_bytes < CLEAN_BYTES_MAX / 6)
+		room = 3 * (bytes + suffix_bytes) + 1;
+	if (builder->strings_bytes + room > UINT32_MAX)
 		return -E2BIG;
-	int err = reserve(&strings, &builder->strings_capacity, builder->strings_bytes + clean + 1, 1);
+	int err = reserve(&strings, &builder->strings_capacity, builder->strings_bytes + room, 1);
 	if (err < 0)
 		return err;
 	builder->strings = strings;
-	memcpy(builder->strings + builder->strings_bytes, builder->clean, clean + 1);
+	char *clean = builder->strings + builder->strings_bytes;
+	size_t n = text_clean(text, bytes, clean, room);
+	if (suffix_bytes)
+		n += text_clean(suffix, suffix_bytes, clean + n, room - n);
 	*offset_out = (uint32_t)builder->strings_bytes;
-	builder->strings_bytes += clean + 1;
+	builder->strings_bytes += n + 1;
 	return 0;
 }
 

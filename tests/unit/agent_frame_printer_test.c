@@ -75,8 +75,39 @@ static void json(void **state)
 	      "\"FunctionName\":\"\",\"Line\":0,\"StartAddress\":\"\",\"StartFileName\":\"\",\"StartLine\":0}]}]\n");
 }
 
+/* Names longer than what is held back, and more text than that. */
+static void long_text(void **state)
+{
+	static char name[FRAME_PRINTER_BYTES + 2];
+	const struct symbolizer_frame frame = {.name = name, .system_name = name, .file = "/a.c", .line = 1};
+	struct frame_printer p = {.style = FRAME_STYLE_GNU, .functions = true};
+	char *text = NULL;
+	size_t bytes = 0, expected = 0;
+
+	(void)state;
+	p.stream = open_memstream(&text, &bytes);
+	for (size_t length = 1; length < sizeof(name); length += length / 2 + 1) {
+		memset(name, 'x', length);
+		frame_printer_address(&p, 0, &frame, 1);
+		expected += length + strlen("\n/a.c:1\n");
+		if (length % 2)
+			frame_printer_flush(&p);
+		if (length % 2)
+			assert_int_equal(bytes, expected);
+	}
+	memset(name, 'y', sizeof(name) - 1);
+	frame_printer_address(&p, 0, &frame, 1);
+	expected += sizeof(name) - 1 + strlen("\n/a.c:1\n");
+	frame_printer_end(&p);
+	assert_int_equal(bytes, expected);
+	assert_string_equal(text + bytes - 9, "y\n/a.c:1\n");
+	fclose(p.stream);
+	free(text);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(gnu), cmocka_unit_test(llvm), cmocka_unit_test(json)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(gnu), cmocka_unit_test(llvm), cmocka_unit_test(json),
+					    cmocka_unit_test(long_text)};
 	return cmocka_run_group_tests_name("agent/frame_printer", tests, NULL, NULL);
 }

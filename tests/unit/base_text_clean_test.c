@@ -42,11 +42,32 @@ static void characters(void **state)
 	}
 }
 
+/* Whatever room there is, whole characters, and as many as fit. */
+static void any_room(void **state)
+{
+	static const char TEXT[] = "a plain beginning, \xd0\x96\x01\xff and a plain end";
+	static const char CLEAN[] = "a plain beginning, \xd0\x96?\xef\xbf\xbd and a plain end";
+	char out[sizeof(CLEAN) + 8];
+
+	(void)state;
+	for (size_t room = 1; room <= sizeof(out); room++) {
+		memset(out, 'x', sizeof(out));
+		size_t n = text_clean(TEXT, strlen(TEXT), out, room);
+		size_t most = room - 1 < strlen(CLEAN) ? room - 1 : strlen(CLEAN);
+		assert_true(n <= most && n + 3 > most);
+		assert_int_equal(out[n], 0);
+		assert_memory_equal(out, CLEAN, n);
+		assert_true(text_is_utf8(out, n));
+	}
+	assert_int_equal(text_clean(TEXT, strlen(TEXT), out, 0), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_byte_at_each_place),
 		cmocka_unit_test(characters),
+		cmocka_unit_test(any_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

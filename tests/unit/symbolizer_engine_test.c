@@ -124,6 +124,30 @@ static void names_in_any_order(void **state)
 	engine_destroy(NULL);
 }
 
+/* Each symbol is met once, however its addresses are mixed with others. */
+static void many_names_in_any_order(void **state)
+{
+	static const uint64_t starts[] = { 0x1300, 0x1000, 0x1050, UINT64_MAX - 9, 0x1100, 1ULL << 40 };
+	static const char *const expected[] = { "exported", "local", "-", "-", "main", "-" };
+	struct engine *s = create(0);
+	uint64_t vaddrs[4096];
+	struct symbolizer_reply *reply = NULL;
+	int fd = sample_fd();
+
+	(void)state;
+	for (size_t n = 1; n <= 4096; n = 3 * n / 2 + 1) {
+		for (size_t i = 0; i < n; i++)
+			vaddrs[i] = starts[i * 7 % 6] + i % 5;
+		assert_int_equal(engine_names(s, 1, fd, -1, vaddrs, n, &reply), 0);
+		assert_true(reply->n_frames <= 3);
+		for (size_t i = 0; i < n; i++)
+			assert_string_equal(answer_name(reply, i), expected[i * 7 % 6]);
+		symbolizer_reply_free(reply);
+	}
+	close(fd);
+	engine_destroy(s);
+}
+
 static void names_are_read_and_cleaned(void **state)
 {
 	static const char code[0x1000];
@@ -365,6 +389,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(images),
 		cmocka_unit_test(names_in_any_order),
+		cmocka_unit_test(many_names_in_any_order),
 		cmocka_unit_test(names_are_read_and_cleaned),
 		cmocka_unit_test(a_cached_table_needs_no_descriptor),
 		cmocka_unit_test(a_changed_file_is_read_again),
