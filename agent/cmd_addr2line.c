@@ -214,15 +214,30 @@ static int open_file(struct addr2line *a)
 
 /* --- answers -------------------------------------------------------------------------------------------------------------- */
 
-static void print(struct addr2line *a, const struct asked_address *asked, size_t n, const struct symbolizer_reply *reply)
+/* The addresses at hand. */
+struct batch {
+	struct addr2line *command;
+	const struct asked_address *asked;
+};
+
+static int print(void *context, size_t first, struct symbolizer_reply *reply)
 {
-	for (size_t i = 0; i < n; i++) {
-		const struct symbolizer_answer *answer = &reply->answers[i];
-		bool known = !asked[i].is_bad && answer->count;
-		frame_printer_address(&a->printer, asked[i].address, known ? &reply->frames[answer->first] : NULL, known ? answer->count : 0);
-		a->bad += asked[i].is_bad;
+	const struct batch *batch = context;
+	struct addr2line *a = batch->command;
+
+	if (image_names_problem(a->names) && !a->has_complained) {
+		fprintf(stderr, "hearth: reading '%s': %s\n", a->path, image_names_problem(a->names));
+		a->has_complained = true;
 	}
-	frame_printer_flush(&a->printer);
+	for (size_t i = 0; i < reply->n_answers; i++) {
+		const struct asked_address *asked = &batch->asked[first + i];
+		const struct symbolizer_answer *answer = &reply->answers[i];
+		bool known = !asked->is_bad && answer->count;
+		frame_printer_address(&a->printer, asked->address, known ? &reply->frames[answer->first] : NULL, known ? answer->count : 0);
+		a->bad += asked->is_bad;
+	}
+	symbolizer_reply_free(reply);
+	return ferror(a->printer.stream) ? -EPIPE : 0;
 }
 
 /* is_last: no more addresses will be asked for. */
@@ -230,24 +245,19 @@ static int answer(struct addr2line *a, const struct asked_address *asked, size_t
 {
 	struct named_image image = {.fd = a->fd, .path = a->path, .info = &a->info, .is_last = is_last};
 	AUTO_FREE uint64_t *vaddrs = calloc(n + 1, sizeof(*vaddrs));
-	struct symbolizer_reply *reply = NULL;
+	struct batch batch = {a, asked};
 
 	if (!vaddrs)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++)
 		vaddrs[i] = asked[i].address;
-	int err = image_names_look_up(a->names, &image, vaddrs, n, &reply);
-	if (err < 0) {
+	int err = image_names_each(a->names, &image, vaddrs, n, print, &batch);
+	frame_printer_flush(&a->printer);
+	if (ferror(a->printer.stream))
+		return -EPIPE;
+	if (err < 0)
 		fprintf(stderr, "hearth: reading '%s': %s\n", a->path, open_error(err));
-		return err;
-	}
-	if (image_names_problem(a->names) && !a->has_complained) {
-		fprintf(stderr, "hearth: reading '%s': %s\n", a->path, image_names_problem(a->names));
-		a->has_complained = true;
-	}
-	print(a, asked, n, reply);
-	symbolizer_reply_free(reply);
-	return ferror(a->printer.stream) ? -EPIPE : 0;
+	return err;
 }
 
 static int answer_stream(struct addr2line *a)

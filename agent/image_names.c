@@ -288,6 +288,50 @@ int image_names_look_up(struct image_names *n, const struct named_image *image, 
 	return 0;
 }
 
+/* Whose answers are taken, as long as the table is good. */
+struct taking {
+	symbolizer_take_fn *take;
+	void *context;
+	size_t done;
+	bool takes_damaged, is_damaged;
+};
+
+static int take_good(void *context, size_t first, struct symbolizer_reply *reply)
+{
+	struct taking *t = context;
+	size_t n = reply->n_answers;
+
+	(void)first; /* since the last try */
+	if (reply->table_damaged && !t->takes_damaged) {
+		symbolizer_reply_free(reply);
+		t->is_damaged = true;
+		return -EBADMSG;
+	}
+	int err = t->take(t->context, t->done, reply);
+	t->done += n;
+	return err;
+}
+
+int image_names_each(struct image_names *n, const struct named_image *image, const uint64_t *vaddrs, size_t n_vaddrs, symbolizer_take_fn *take,
+		     void *context)
+{
+	struct taking t = {.take = take, .context = context};
+	struct table *table;
+
+	n->problem = NULL;
+	for (;;) {
+		int err = prepare_table(n, image, vaddrs + t.done, n_vaddrs - t.done, &table);
+		if (err == 0)
+			err = symbolizer_names_each(n->symbolizer, image->id, image->fd, table->fd, vaddrs + t.done, n_vaddrs - t.done, take_good,
+						    &t);
+		if (!t.is_damaged || t.takes_damaged)
+			return err;
+		drop_table(n, image, table);
+		t.is_damaged = false;
+		t.takes_damaged = true;
+	}
+}
+
 const char *image_names_problem(const struct image_names *n)
 {
 	return n->problem;

@@ -44,6 +44,10 @@ struct named_image {
 int image_names_look_up(struct image_names *n, const struct named_image *image, const uint64_t *vaddrs, size_t n_vaddrs,
 			struct symbolizer_reply **reply_out);
 
+/* The same, taken piece by piece while the next is looked up: see symbolizer_names_each(). */
+int image_names_each(struct image_names *n, const struct named_image *image, const uint64_t *vaddrs, size_t n_vaddrs, symbolizer_take_fn *take,
+		     void *context);
+
 /* What was wrong with the debug information of the file that was asked for last; NULL: nothing. Borrowed until the next call. */
 const char *image_names_problem(const struct image_names *n);
 

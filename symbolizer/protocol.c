@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/scope.h"
 #include "base/text_clean.h"
@@ -287,15 +288,15 @@ static uint32_t string_offset(const struct symbolizer_reply *reply, const char *
 	return (uint32_t)(text - reply->strings);
 }
 
-int names_answer_encode(const struct symbolizer_reply *reply, uint8_t **bytes_out, size_t *n_out)
+int names_answer_encode(const struct symbolizer_reply *reply, uint8_t **heads_out, size_t *n_out)
 {
 	size_t answers = reply->n_answers * sizeof(struct symbolizer_answer);
 	size_t frames = reply->n_frames * sizeof(struct names_answer_frame);
-	size_t n = sizeof(struct names_answer) + answers + frames + reply->n_string_bytes;
+	size_t n = sizeof(struct names_answer) + answers + frames;
 
-	if (reply->n_string_bytes > PROTOCOL_REPLY_MAX || n > PROTOCOL_REPLY_MAX - sizeof(struct engine_stats))
+	if (reply->n_string_bytes > PROTOCOL_REPLY_MAX || n + reply->n_string_bytes > PROTOCOL_REPLY_MAX - sizeof(struct engine_stats))
 		return -E2BIG;
-	uint8_t *bytes = calloc(1, n);
+	uint8_t *bytes = malloc(n);
 	if (!bytes)
 		return -ENOMEM;
 	*(struct names_answer *)(void *)bytes = (struct names_answer){(uint32_t)reply->n_answers, (uint32_t)reply->n_frames,
@@ -312,8 +313,7 @@ int names_answer_encode(const struct symbolizer_reply *reply, uint8_t **bytes_ou
 						    .system_name = string_offset(reply, from->system_name),
 						    .file = string_offset(reply, from->file)};
 	}
-	memcpy(at + answers + frames, reply->strings, reply->n_string_bytes);
-	*bytes_out = bytes;
+	*heads_out = bytes;
 	*n_out = n;
 	return 0;
 }
@@ -365,24 +365,23 @@ static int copy_names(const struct names_answer *head, const struct symbolizer_a
 
 	if (!reply)
 		return -ENOMEM;
-	reply->answers = calloc(head->n_answers + 1ul, sizeof(*reply->answers));
-	reply->frames = calloc(head->n_frames + 1ul, sizeof(*reply->frames));
-	reply->strings = malloc(head->n_string_bytes);
-	if (!reply->answers || !reply->frames || !reply->strings) {
+	reply->answers = reallocarray(NULL, head->n_answers + 1ul, sizeof(*reply->answers));
+	reply->frames = reallocarray(NULL, head->n_frames + 1ul, sizeof(*reply->frames));
+	if (!reply->answers || !reply->frames) {
 		symbolizer_reply_free(reply);
 		return -ENOMEM;
 	}
 	memcpy(reply->answers, answers, head->n_answers * sizeof(*answers));
-	memcpy(reply->strings, strings, head->n_string_bytes);
 	for (uint32_t i = 0; i < head->n_frames; i++)
-		reply->frames[i] = (struct symbolizer_frame){.name = reply->strings + frames[i].name,
-							     .system_name = reply->strings + frames[i].system_name,
-							     .file = reply->strings + frames[i].file,
+		reply->frames[i] = (struct symbolizer_frame){.name = strings + frames[i].name,
+							     .system_name = strings + frames[i].system_name,
+							     .file = strings + frames[i].file,
 							     .line = frames[i].line,
 							     .column = frames[i].column,
 							     .start_line = frames[i].start_line};
 	reply->n_answers = head->n_answers;
 	reply->n_frames = head->n_frames;
+	reply->strings = strings;
 	reply->n_string_bytes = head->n_string_bytes;
 	reply->table_damaged = head->table_damaged;
 	*reply_out = reply;
@@ -407,12 +406,17 @@ int names_answer_decode(const void *payload, size_t n, size_t n_asked, struct sy
 
 void symbolizer_reply_free(struct symbolizer_reply *reply)
 {
-	if (!reply)
-		return;
-	free(reply->answers);
-	free(reply->frames);
-	free(reply->strings);
-	free(reply);
+	while (reply) {
+		struct symbolizer_reply *next = reply->parts;
+		free(reply->answers);
+		free(reply->frames);
+		if (reply->mapped_bytes)
+			munmap(reply->block, reply->mapped_bytes);
+		else
+			free(reply->block);
+		free(reply);
+		reply = next;
+	}
 }
 
 /* --- unwind tables ---------------------------------------------------------------------------------------------- */

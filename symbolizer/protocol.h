@@ -149,9 +149,9 @@ struct names_answer_frame {
 	uint32_t line, column, start_line;
 	uint32_t name, system_name, file; /* offsets in the strings */
 };
-/* bytes_out: free() it. Returns 0, -E2BIG (over PROTOCOL_REPLY_MAX) or -ENOMEM. */
-int names_answer_encode(const struct symbolizer_reply *reply, uint8_t **bytes_out, size_t *n_out);
-/* n_asked: addresses that were asked for. */
+/* heads_out: struct names_answer, answers and frames; free() it. The reply's strings follow it. Returns 0, -E2BIG (over PROTOCOL_REPLY_MAX) or -ENOMEM. */
+int names_answer_encode(const struct symbolizer_reply *reply, uint8_t **heads_out, size_t *n_out);
+/* n_asked: addresses that were asked for. The strings stay in the payload: reply_out->block is NULL, and the caller sees to that it lives as long. */
 int names_answer_decode(const void *payload, size_t n, size_t n_asked, struct symbolizer_reply **reply_out);
 
 struct unwind_answer { /* followed by tables, and their bytes, each at a multiple of 8 */

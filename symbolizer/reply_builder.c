@@ -10,6 +10,10 @@
 /* Cleaning makes at most three bytes of one. */
 #define CLEAN_BYTES_MAX (3 * DEMANGLE_OUT_MAX)
 
+/* Of an answer, where there are many inlined calls. */
+#define USUAL_FRAMES	 8
+#define USUAL_TEXT_BYTES 512
+
 /* While the block of strings still moves, frames hold offsets. */
 struct frame_text {
 	uint32_t name;
@@ -39,11 +43,12 @@ struct reply_builder {
 	char demangled[DEMANGLE_OUT_MAX];
 };
 
-static int reserve(void **array, size_t *capacity, size_t wanted, size_t element_bytes)
+/* usual: room for so many from the start, so that nothing is moved; what is not written to costs nothing. */
+static int reserve(void **array, size_t *capacity, size_t wanted, size_t usual, size_t element_bytes)
 {
 	if (wanted <= *capacity)
 		return 0;
-	size_t room = wanted * 2 + 64;
+	size_t room = !*capacity && usual > wanted ? usual : wanted * 2 + 64;
 	void *grown = reallocarray(*array, room, element_bytes);
 	if (!grown)
 		return -ENOMEM;
@@ -63,7 +68,7 @@ static int add_string(struct reply_builder *builder, const char *text, size_t by
 		room = 3 * (bytes + suffix_bytes) + 1;
 	if (builder->strings_bytes + room > UINT32_MAX)
 		return -E2BIG;
-	int err = reserve(&strings, &builder->strings_capacity, builder->strings_bytes + room, 1);
+	int err = reserve(&strings, &builder->strings_capacity, builder->strings_bytes + room, USUAL_TEXT_BYTES * builder->n_answers, 1);
 	if (err < 0)
 		return err;
 	builder->strings = strings;
@@ -102,7 +107,8 @@ static int add_frame(struct reply_builder *builder, const struct frame_text *fra
 {
 	void *frames = builder->frames;
 
-	int err = reserve(&frames, &builder->frames_capacity, builder->n_frames + 1, sizeof(*builder->frames));
+	int err = reserve(&frames, &builder->frames_capacity, builder->n_frames + 1, USUAL_FRAMES * builder->n_answers,
+			  sizeof(*builder->frames));
 	if (err < 0)
 		return err;
 	builder->frames = frames;
@@ -166,6 +172,8 @@ static int grow_memos(struct reply_builder *builder)
 
 	if (2 * (builder->n_memos + 1) <= builder->memos_capacity)
 		return 0;
+	while (!builder->memos && grown.memos_capacity < 4 * builder->n_answers)
+		grown.memos_capacity *= 2;
 	grown.memos = calloc(grown.memos_capacity, sizeof(*grown.memos));
 	if (!grown.memos)
 		return -ENOMEM;
@@ -278,9 +286,11 @@ int reply_builder_finish(struct reply_builder *builder, struct symbolizer_reply 
 		.n_answers = builder->n_answers,
 		.frames = frames,
 		.n_frames = builder->n_frames,
-		.strings = take_ptr(builder->strings),
+		.strings = builder->strings,
+		.block = builder->strings,
 		.n_string_bytes = builder->strings_bytes,
 	};
+	builder->strings = NULL;
 	*reply_out = reply;
 	return 0;
 }

@@ -33,6 +33,7 @@ struct symbolizer {
 	uint64_t deadline_ns;
 	enum demangle_style style;
 	uint64_t serial;
+	uint64_t answered_ns;  /* when the last answer came */
 	uint64_t unrenewed_ns; /* that requests took since the process got CPU time */
 	struct engine_stats live, dead; /* counters of the process, and of those before it */
 	int kernel_fd;	       /* kallsyms, for another process; -1: none */
@@ -132,9 +133,9 @@ static void worker_time(struct symbolizer *s, uint64_t ns)
 	zygote_renew(s->link.zygote, s->link.pid, CPU_S);
 }
 
-static int check_answer(struct symbolizer *s, const struct call *call, const struct message *answer)
+static int check_answer(struct symbolizer *s, const struct call *call, uint64_t serial, const struct message *answer)
 {
-	if (answer->head.serial != s->serial || answer->head.kind != call->kind || answer->n_fds ||
+	if (answer->head.serial != serial || answer->head.kind != call->kind || answer->n_fds ||
 	    answer->head.payload_bytes < sizeof(s->live) || answer->head.result < -4095)
 		return -EBADMSG;
 	memcpy(&s->live, answer->payload, sizeof(s->live));
@@ -151,10 +152,15 @@ static int open_process(struct symbolizer *s)
 	return err;
 }
 
-/* Ask, and wait. answer: message_close() it unless this fails. Returns its result. */
-static int ask(struct symbolizer *s, struct call *call, struct message *answer)
+/* A request that the process has, but did not answer yet. */
+struct flight {
+	uint64_t serial, begin_ns;
+};
+
+/* ahead: another request is being worked on; then -EAGAIN: there is no room for this one yet, and it is as if it had not been tried. */
+static int send_call(struct symbolizer *s, struct call *call, bool ahead, struct flight *flight_out)
 {
-	struct message_head head = {.serial = ++s->serial, .kind = (uint16_t)call->kind, .style = s->style};
+	struct message_head head = {.serial = s->serial + 1, .kind = (uint16_t)call->kind, .style = s->style};
 	uint64_t begin_ns = clock_ns(CLOCK_MONOTONIC);
 
 	if (image_strikes_refuses(s->strikes, call->key, begin_ns)) {
@@ -165,14 +171,28 @@ static int ask(struct symbolizer *s, struct call *call, struct message *answer)
 	if (err < 0)
 		return err;
 	err = channel_send(&s->link.channel, &head, call->parts, call->n_parts, call->fds, call->n_fds, false);
-	if (err < 0 && err != -EPIPE && err != -EAGAIN)
+	if (err < 0 && ahead)
+		return -EAGAIN; /* what else it may be is found by who waits for the answer before */
+	s->serial++;
+	if (err == -EPIPE || err == -EAGAIN)
+		return fail(s, call, err);
+	if (err < 0)
 		return err; /* ours: a descriptor that is none, no memory */
-	if (err == 0)
-		err = receive(s, call->deadline_ns ? call->deadline_ns : s->deadline_ns, answer);
+	*flight_out = (struct flight){s->serial, begin_ns};
+	return 0;
+}
+
+/* answer: message_close() it unless this fails. Returns its result. */
+static int receive_answer(struct symbolizer *s, const struct call *call, const struct flight *flight, struct message *answer)
+{
+	int err = receive(s, call->deadline_ns ? call->deadline_ns : s->deadline_ns, answer);
 	if (err < 0)
 		return fail(s, call, err);
-	worker_time(s, clock_ns(CLOCK_MONOTONIC) - begin_ns);
-	err = check_answer(s, call, answer);
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+	/* The one before was worked on first. */
+	worker_time(s, now_ns - (flight->begin_ns > s->answered_ns ? flight->begin_ns : s->answered_ns));
+	s->answered_ns = now_ns;
+	err = check_answer(s, call, flight->serial, answer);
 	if (err < 0) {
 		message_close(answer);
 		return fail(s, call, err);
@@ -182,6 +202,15 @@ static int ask(struct symbolizer *s, struct call *call, struct message *answer)
 		message_close(answer);
 	/* It has less memory than we: too large for it is too large. */
 	return err == -ENOMEM ? -E2BIG : err;
+}
+
+/* Ask, and wait. answer: message_close() it unless this fails. Returns its result. */
+static int ask(struct symbolizer *s, struct call *call, struct message *answer)
+{
+	struct flight flight;
+
+	int err = send_call(s, call, false, &flight);
+	return err < 0 ? err : receive_answer(s, call, &flight, answer);
 }
 
 /* What follows the counters. */
@@ -250,44 +279,6 @@ bool symbolizer_is_debug_file(struct symbolizer *s, int fd, const uint8_t *build
 
 /* --- names ------------------------------------------------------------------------------------------------------ */
 
-/* The second reply's answers and frames behind the first's. more: taken over. */
-static int append_reply(struct symbolizer_reply *reply, struct symbolizer_reply *more)
-{
-	size_t n_answers = reply->n_answers + more->n_answers, n_frames = reply->n_frames + more->n_frames;
-	size_t n_bytes = reply->n_string_bytes + more->n_string_bytes;
-	struct symbolizer_answer *answers = reallocarray(reply->answers, n_answers + 1, sizeof(*answers));
-	if (answers)
-		reply->answers = answers;
-	struct symbolizer_frame *frames = answers ? reallocarray(reply->frames, n_frames + 1, sizeof(*frames)) : NULL;
-	if (frames)
-		reply->frames = frames;
-	char *strings = frames && n_frames <= UINT32_MAX ? malloc(n_bytes + 1) : NULL;
-	if (!strings)
-		return -ENOMEM;
-	memcpy(strings, reply->strings, reply->n_string_bytes);
-	memcpy(strings + reply->n_string_bytes, more->strings, more->n_string_bytes);
-	for (size_t i = 0; i < n_frames; i++) {
-		bool is_more = i >= reply->n_frames;
-		struct symbolizer_frame frame = is_more ? more->frames[i - reply->n_frames] : frames[i];
-		ptrdiff_t moved = is_more ? strings + reply->n_string_bytes - more->strings : strings - reply->strings;
-		frame.name += moved;
-		frame.system_name += moved;
-		frame.file += moved;
-		frames[i] = frame;
-	}
-	for (size_t i = 0; i < more->n_answers; i++) {
-		answers[reply->n_answers + i] = more->answers[i];
-		answers[reply->n_answers + i].first += (uint32_t)reply->n_frames;
-	}
-	free(reply->strings);
-	reply->strings = strings;
-	reply->n_answers = n_answers;
-	reply->n_frames = n_frames;
-	reply->n_string_bytes = n_bytes;
-	reply->table_damaged |= more->table_damaged;
-	return 0;
-}
-
 /* What names are asked for: addresses, or pcs with their times. */
 struct asked {
 	const uint8_t *items;
@@ -295,70 +286,219 @@ struct asked {
 	bool more; /* a result was 1 */
 };
 
-/* Of n items from at on. reply_inout: NULL at first. */
-static int ask_names(struct symbolizer *s, struct call *call, struct asked *asked, size_t at, size_t n, struct symbolizer_reply **reply_inout)
-{
-	struct symbolizer_reply *reply = NULL;
-	struct message answer;
-	size_t bytes;
+/* Some of them, being looked up. */
+struct piece {
+	struct flight flight;
+	size_t at, n;
+	bool is_sent;
+};
 
-	call->parts[call->n_parts - 1] = (struct iovec){(void *)(uintptr_t)(asked->items + at * asked->item_bytes), n * asked->item_bytes};
-	int err = ask(s, call, &answer);
-	if (err < 0)
-		return err;
-	asked->more |= err > 0;
-	const void *body = body_of(&answer, &bytes);
-	err = finish(s, call, &answer, names_answer_decode(body, bytes, n, &reply));
-	if (err < 0)
-		return err;
-	if (!*reply_inout) {
-		*reply_inout = reply;
-		return 0;
-	}
-	err = append_reply(*reply_inout, reply);
-	symbolizer_reply_free(reply);
+/* call's last part is for the items. */
+static int send_piece(struct symbolizer *s, struct call *call, const struct asked *asked, size_t at, size_t step, bool ahead, struct piece *piece_out)
+{
+	struct piece piece = {.at = at, .n = asked->n - at < step ? asked->n - at : step, .is_sent = true};
+
+	call->parts[call->n_parts - 1] = (struct iovec){(void *)(uintptr_t)(asked->items + at * asked->item_bytes), piece.n * asked->item_bytes};
+	int err = send_call(s, call, ahead, &piece.flight);
+	if (err == 0)
+		*piece_out = piece;
 	return err;
 }
 
-/* call's last part is for the items. */
-static int ask_all_names(struct symbolizer *s, struct call *call, struct asked *asked, struct symbolizer_reply **reply_out)
+/* The strings of a reply stay where they are: it owns them. */
+static int decode_names(struct message *answer, size_t n_asked, struct symbolizer_reply **reply_out)
 {
-	struct symbolizer_reply *reply = NULL;
-	size_t step = PROTOCOL_ADDRESSES_MAX, at = 0;
-	int err = 0;
+	const size_t n = answer->head.payload_bytes;
+	struct symbolizer_reply *reply;
+	AUTO_FREE uint8_t *copy = NULL;
 
-	do {
-		size_t count = asked->n - at < step ? asked->n - at : step;
-		err = ask_names(s, call, asked, at, count, &reply);
-		if (err == -E2BIG && count > 1) { /* too much text for one answer */
-			step = count / 2;
-			err = 0;
-			continue;
-		}
-		at += count;
-	} while (err == 0 && at < asked->n);
-	if (err < 0) {
-		symbolizer_reply_free(reply);
+	if (!answer->mapped) { /* the next message would overwrite it */
+		copy = malloc(n);
+		if (!copy)
+			return -ENOMEM;
+		memcpy(copy, answer->payload, n);
+		answer->payload = copy;
+	}
+	size_t bytes;
+	const void *body = body_of(answer, &bytes);
+	int err = names_answer_decode(body, bytes, n_asked, &reply);
+	if (err < 0)
 		return err;
+	if (answer->mapped) {
+		reply->block = answer->mapped;
+		reply->mapped_bytes = n;
+		answer->mapped = NULL;
+	} else {
+		reply->block = take_ptr(copy);
 	}
 	*reply_out = reply;
 	return 0;
 }
 
+static int receive_piece(struct symbolizer *s, const struct call *call, struct asked *asked, const struct piece *piece,
+			 struct symbolizer_reply **reply_out)
+{
+	struct message answer;
+
+	int err = receive_answer(s, call, &piece->flight, &answer);
+	if (err < 0)
+		return err;
+	asked->more |= err > 0;
+	return finish(s, call, &answer, decode_names(&answer, piece->n, reply_out));
+}
+
+/* Nobody wants it any more, but its answer will come, if there still is a process. */
+static void drop_piece(struct symbolizer *s, const struct call *call, struct piece *piece)
+{
+	struct message answer;
+
+	if (piece->is_sent && s->link.pid && receive_answer(s, call, &piece->flight, &answer) >= 0)
+		message_close(&answer);
+	piece->is_sent = false;
+}
+
+/* The process has the next piece while we take the one before: each has a CPU of its own, if there are two. */
+static int ask_each(struct symbolizer *s, struct call *call, struct asked *asked, symbolizer_take_fn *take, void *context)
+{
+	size_t step = PROTOCOL_ADDRESSES_MAX, at = 0;
+	struct piece now, next = {.is_sent = false};
+	int err;
+
+	do {
+		struct symbolizer_reply *reply = NULL;
+		now = next;
+		next.is_sent = false;
+		err = now.is_sent ? 0 : send_piece(s, call, asked, at, step, false, &now);
+		if (err < 0)
+			break;
+		if (at + now.n < asked->n)
+			send_piece(s, call, asked, at + now.n, step, true, &next);
+		err = receive_piece(s, call, asked, &now, &reply);
+		if (err == -E2BIG && now.n > 1) { /* too much text for one answer */
+			drop_piece(s, call, &next);
+			step = now.n / 2;
+			err = 0;
+			continue;
+		}
+		if (err == 0)
+			err = take(context, at, reply);
+		at += now.n;
+	} while (err == 0 && at < asked->n);
+	drop_piece(s, call, &next);
+	return err;
+}
+
+/* Replies in the order of their pieces. */
+struct replies {
+	struct symbolizer_reply *first, *last; /* by parts */
+};
+
+static int take_part(void *context, size_t first, struct symbolizer_reply *reply)
+{
+	struct replies *all = context;
+
+	(void)first;
+	if (all->first)
+		all->last->parts = reply;
+	else
+		all->first = reply;
+	all->last = reply;
+	return 0;
+}
+
+/* Let the first have what all have. */
+static int join(struct symbolizer_reply *first)
+{
+	size_t n_answers = 0, n_frames = 0;
+
+	if (!first->parts)
+		return 0;
+	for (const struct symbolizer_reply *part = first; part; part = part->parts) {
+		n_answers += part->n_answers;
+		n_frames += part->n_frames;
+	}
+	if (n_frames > UINT32_MAX)
+		return -E2BIG;
+	struct symbolizer_answer *answers = reallocarray(NULL, n_answers + 1, sizeof(*answers));
+	struct symbolizer_frame *frames = reallocarray(NULL, n_frames + 1, sizeof(*frames));
+	if (!answers || !frames) {
+		free(answers);
+		free(frames);
+		return -ENOMEM;
+	}
+	n_answers = n_frames = 0;
+	for (struct symbolizer_reply *part = first; part; part = part->parts) {
+		memcpy(frames + n_frames, part->frames, part->n_frames * sizeof(*frames));
+		for (size_t i = 0; i < part->n_answers; i++) {
+			answers[n_answers] = part->answers[i];
+			answers[n_answers++].first += (uint32_t)n_frames;
+		}
+		n_frames += part->n_frames;
+		first->table_damaged |= part->table_damaged;
+		free(part->answers);
+		free(part->frames);
+		part->answers = NULL;
+		part->frames = NULL;
+		part->n_answers = part->n_frames = 0;
+	}
+	first->answers = answers;
+	first->n_answers = n_answers;
+	first->frames = frames;
+	first->n_frames = n_frames;
+	return 0;
+}
+
+static int ask_all_names(struct symbolizer *s, struct call *call, struct asked *asked, struct symbolizer_reply **reply_out)
+{
+	struct replies all = {.first = NULL};
+
+	int err = ask_each(s, call, asked, take_part, &all);
+	if (err == 0)
+		err = join(all.first);
+	if (err < 0) {
+		symbolizer_reply_free(all.first);
+		return err;
+	}
+	*reply_out = all.first;
+	return 0;
+}
+
+/* How an image is asked for its names. */
+struct names_call {
+	struct names_request request;
+	struct call call;
+	int fds[2];
+};
+
+static void names_call_init(struct names_call *c, struct symbolizer *s, uint64_t image_id, int fd, int table_fd)
+{
+	c->request = (struct names_request){.image_id = image_id, .has_fd = fd >= 0, .has_table = table_fd >= 0};
+	c->call = (struct call){.kind = MESSAGE_NAMES, .key = image_strikes_key(s->strikes, fd), .fds = c->fds,
+				.parts = {{&c->request, sizeof(c->request)}}, .n_parts = 2};
+	if (fd >= 0)
+		c->fds[c->call.n_fds++] = fd;
+	if (table_fd >= 0)
+		c->fds[c->call.n_fds++] = table_fd;
+}
+
 int symbolizer_names(struct symbolizer *s, uint64_t image_id, int fd, int table_fd, const uint64_t *vaddrs, size_t n_vaddrs,
 		     struct symbolizer_reply **reply_out)
 {
-	struct names_request request = {.image_id = image_id, .has_fd = fd >= 0, .has_table = table_fd >= 0};
-	int fds[2];
-	struct call call = {.kind = MESSAGE_NAMES, .key = image_strikes_key(s->strikes, fd), .fds = fds,
-			    .parts = {{&request, sizeof(request)}}, .n_parts = 2};
-
-	if (fd >= 0)
-		fds[call.n_fds++] = fd;
-	if (table_fd >= 0)
-		fds[call.n_fds++] = table_fd;
 	struct asked asked = {(const uint8_t *)vaddrs, n_vaddrs, sizeof(*vaddrs), false};
-	return ask_all_names(s, &call, &asked, reply_out);
+	struct names_call c;
+
+	names_call_init(&c, s, image_id, fd, table_fd);
+	return ask_all_names(s, &c.call, &asked, reply_out);
+}
+
+int symbolizer_names_each(struct symbolizer *s, uint64_t image_id, int fd, int table_fd, const uint64_t *vaddrs, size_t n_vaddrs,
+			  symbolizer_take_fn *take, void *context)
+{
+	struct asked asked = {(const uint8_t *)vaddrs, n_vaddrs, sizeof(*vaddrs), false};
+	struct names_call c;
+
+	names_call_init(&c, s, image_id, fd, table_fd);
+	return ask_each(s, &c.call, &asked, take, context);
 }
 
 int symbolizer_jit_names(struct symbolizer *s, uint64_t process, const struct jit_source *source, const struct jit_query *queries,

@@ -68,8 +68,11 @@ struct symbolizer_reply {
 	size_t n_answers;
 	struct symbolizer_frame *frames;
 	size_t n_frames;
-	char *strings; /* storage behind the frames */
+	const char *strings; /* what the frames point to, in one block; of a reply that was put together: of its first part */
 	size_t n_string_bytes;
+	void *block;			/* owned: where the strings lie */
+	size_t mapped_bytes;		/* of block when it is mapped; 0: it is allocated */
+	struct symbolizer_reply *parts; /* owned: other replies that frames were taken from, for their strings */
 };
 
 /* Where the names of a process's JIT code come from. Each may be -1: what was read of it before still answers. */
@@ -156,6 +159,14 @@ bool symbolizer_is_debug_file(struct symbolizer *s, int fd, const uint8_t *build
  * A damaged symbol table costs the entries that are damaged, not the file: the others still answer. */
 int symbolizer_names(struct symbolizer *s, uint64_t image_id, int fd, int table_fd, const uint64_t *vaddrs, size_t n_vaddrs,
 		     struct symbolizer_reply **reply_out);
+
+/* Takes the answers of the vaddrs first .. + reply->n_answers. reply: the taker's, freed with symbolizer_reply_free(). It must not ask the symbolizer
+ * anything: the next vaddrs are being looked up meanwhile. Returns 0, or a negative errno that ends the batch, and is returned. */
+typedef int symbolizer_take_fn(void *context, size_t first, struct symbolizer_reply *reply);
+
+/* As symbolizer_names(), but answers are taken piece by piece, in their order. After a failure some may have been taken. */
+int symbolizer_names_each(struct symbolizer *s, uint64_t image_id, int fd, int table_fd, const uint64_t *vaddrs, size_t n_vaddrs,
+			  symbolizer_take_fn *take, void *context);
 
 /* Compile an image's CFI into unwind tables (symbolizer/unwind_image.h).
  * fd: as above. debug_fd: its separate debug file, -1: none. image_out: freed with unwind_image_free(); n_tables is 0 for a file without CFI.

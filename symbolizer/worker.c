@@ -66,13 +66,20 @@ static int answer_image(struct worker *w, const struct message *m)
 /* reply: taken over. */
 static int answer_reply(struct worker *w, const struct message *m, int result, struct symbolizer_reply *reply)
 {
-	AUTO_FREE uint8_t *bytes = NULL;
+	AUTO_FREE uint8_t *heads = NULL;
+	struct body body = {.n = 0};
 	size_t n = 0;
 
-	if (result == 0)
-		result = names_answer_encode(reply, &bytes, &n);
+	int err = result < 0 ? result : names_answer_encode(reply, &heads, &n);
+	if (err < 0) {
+		result = err;
+	} else {
+		add_part(&body, heads, n);
+		add_part(&body, reply->strings, reply->n_string_bytes);
+	}
+	err = send_answer(w, m, result, &body);
 	symbolizer_reply_free(reply);
-	return answer_with(w, m, result, bytes, n);
+	return err;
 }
 
 static int answer_names(struct worker *w, const struct message *m, const struct request *r)
@@ -88,15 +95,10 @@ static int answer_jit(struct worker *w, const struct message *m, const struct re
 {
 	struct jit_source source = {r->has_fd ? m->fds[0] : -1, r->has_table ? m->fds[r->has_fd] : -1};
 	struct symbolizer_reply *reply = NULL;
-	AUTO_FREE uint8_t *bytes = NULL;
 	bool more = false;
-	size_t n = 0;
 
 	int result = engine_jit_names(w->engine, r->image_id, &source, r->queries, r->n_queries, &reply, &more);
-	if (result == 0)
-		result = names_answer_encode(reply, &bytes, &n);
-	symbolizer_reply_free(reply);
-	return answer_with(w, m, result == 0 ? more : result, bytes, n);
+	return answer_reply(w, m, result == 0 ? more : result, reply);
 }
 
 static int answer_kernel_names(struct worker *w, const struct message *m, const struct request *r)

@@ -77,9 +77,12 @@ static void check_names(struct symbolizer_reply *reply)
 		PROMISE(reply->frames[i].line >= 0 && reply->frames[i].start_line >= 0);
 	}
 	PROMISE(names_answer_encode(reply, &bytes, &n) == 0);
-	PROMISE(names_answer_decode(bytes, n, reply->n_answers, &again) == 0);
-	free(bytes);
+	bytes = realloc(bytes, n + reply->n_string_bytes);
+	PROMISE(bytes);
+	memcpy(bytes + n, reply->strings, reply->n_string_bytes);
+	PROMISE(names_answer_decode(bytes, n + reply->n_string_bytes, reply->n_answers, &again) == 0);
 	symbolizer_reply_free(again);
+	free(bytes);
 }
 
 static void check_unwind(struct unwind_image *image)

@@ -108,6 +108,60 @@ static void names(void **state)
 	symbolizer_destroy(s);
 }
 
+enum { PIECES_N = 2 * PROTOCOL_ADDRESSES_MAX + 5 };
+
+struct pieces {
+	size_t n, stop; /* stop: the piece from here on is not wanted */
+};
+
+static int take_piece(void *context, size_t first, struct symbolizer_reply *reply)
+{
+	struct pieces *pieces = context;
+	bool wanted = first < pieces->stop;
+
+	assert_int_equal(first, pieces->n);
+	pieces->n += reply->n_answers;
+	symbolizer_reply_free(reply);
+	return wanted ? 0 : -ECANCELED;
+}
+
+/* In their order; who has enough leaves nothing behind. */
+static void names_piece_by_piece(void **state)
+{
+	struct symbolizer *s = create();
+	AUTO_CLOSE int fd = sample_fd();
+	AUTO_FREE uint64_t *vaddrs = calloc(PIECES_N, sizeof(*vaddrs));
+	struct symbolizer_reply *reply;
+
+	(void)state;
+	for (size_t i = 0; i < PIECES_N; i++)
+		vaddrs[i] = i % 3 ? 0x1110 : 5;
+	for (size_t stop = 0; stop < PIECES_N; stop += PROTOCOL_ADDRESSES_MAX) {
+		struct pieces pieces = {.stop = stop};
+		assert_int_equal(symbolizer_names_each(s, 1, fd, -1, vaddrs, PIECES_N, take_piece, &pieces), -ECANCELED);
+		size_t end = stop + PROTOCOL_ADDRESSES_MAX;
+		assert_int_equal(pieces.n, end < PIECES_N ? end : PIECES_N);
+	}
+	struct pieces all = {.stop = SIZE_MAX};
+	assert_int_equal(symbolizer_names_each(s, 1, fd, -1, vaddrs, PIECES_N, take_piece, &all), 0);
+	assert_int_equal(all.n, PIECES_N);
+	struct pieces none = {.stop = SIZE_MAX};
+	assert_int_equal(symbolizer_names_each(s, 1, fd, -1, NULL, 0, take_piece, &none), 0);
+	assert_int_equal(symbolizer_names_each(s, 2, -1, -1, vaddrs, PIECES_N, take_piece, &none), -ENOENT);
+	assert_int_equal(none.n, 0);
+	/* In one reply. */
+	assert_int_equal(symbolizer_names(s, 1, fd, -1, vaddrs, PIECES_N, &reply), 0);
+	assert_int_equal(reply->n_answers, PIECES_N);
+	for (size_t i = 0; i < PIECES_N; i++) {
+		assert_int_equal(reply->answers[i].count, i % 3 ? 1 : 0);
+		if (i % 3)
+			assert_string_equal(reply->frames[reply->answers[i].first].name, reply->frames[0].name);
+	}
+	symbolizer_reply_free(reply);
+	assert_int_equal(stats_of(s).worker_restarts, 0);
+	symbolizer_destroy(s);
+}
+
 /* More than one request holds, and more text than one answer holds. */
 static void many_names(void **state)
 {
@@ -367,7 +421,7 @@ static void styles(void **state)
 /* --- processes that are not as they should be ------------------------------------------------------------------- */
 
 /* What the process does with a request whose image_id is this. */
-enum trouble { DIES = 100, HANGS, SPINS, LIES_HEAD, LIES_BODY, LIES_SERIAL, SENDS_EXTRA, SHORT, LARGE_UNSEALED, SAYS_NOMEM };
+enum trouble { DIES = 100, HANGS, SPINS, LIES_HEAD, LIES_BODY, LIES_SERIAL, SENDS_EXTRA, SHORT, LARGE_UNSEALED, SAYS_NOMEM, DIES_LATER, LIES_LATER };
 
 static void send_bytes(const struct channel *c, const struct message *m, const void *bytes, size_t n, int result, const int *fds, size_t n_fds)
 {
@@ -396,6 +450,22 @@ static void send_unsealed(const struct channel *c, const struct message *m)
 	memcpy(CMSG_DATA(message), &fd, sizeof(fd));
 	sendmsg(c->fd, &header, 0);
 	close(fd);
+}
+
+/* A batch in pieces: the first is answered well. */
+static void make_trouble_later(const struct channel *c, const struct message *m, const struct request *r)
+{
+	static unsigned requests;
+	size_t n = sizeof(struct names_answer) + r->n_addresses * sizeof(struct symbolizer_answer) + 1;
+	AUTO_FREE uint8_t *answer = calloc(1, n);
+	const struct names_answer head = {(uint32_t)r->n_addresses, 0, 1, 0};
+
+	if (!answer)
+		_exit(9);
+	memcpy(answer, &head, sizeof(head));
+	if (requests++ && r->image_id == DIES_LATER)
+		_exit(3);
+	send_bytes(c, m, answer, requests == 1 ? n : n - 1, 0, NULL, 0);
 }
 
 static void make_trouble(const struct channel *c, const struct message *m, uint64_t which)
@@ -478,6 +548,8 @@ static int troublemaker(int socket)
 			return 2;
 		if (r.kind == MESSAGE_WALK)
 			make_trouble_of_walk(&c, &m, &r);
+		else if (r.image_id == DIES_LATER || r.image_id == LIES_LATER)
+			make_trouble_later(&c, &m, &r);
 		else
 			make_trouble(&c, &m, r.image_id);
 		message_close(&m);
@@ -581,6 +653,31 @@ static void walk_answers(void **state)
 	symbolizer_destroy(s);
 }
 
+/* What was answered before is taken; the piece that was on its way is gone with the process. */
+static void trouble_in_the_second_piece(void **state)
+{
+	static const struct {
+		uint64_t what;
+		int err;
+	} CASES[] = {{DIES_LATER, -ECHILD}, {LIES_LATER, -EBADMSG}};
+	struct symbolizer *s = create_troubled(5 * NS_PER_S);
+	AUTO_FREE uint64_t *vaddrs = calloc(PIECES_N, sizeof(*vaddrs));
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct symbolizer_reply *reply = NULL;
+		struct pieces pieces = {.stop = SIZE_MAX};
+		AUTO_CLOSE int fd = bytes_fd("file", 4);
+		assert_int_equal(symbolizer_names_each(s, CASES[i].what, fd, -1, vaddrs, PIECES_N, take_piece, &pieces), CASES[i].err);
+		assert_int_equal(pieces.n, PROTOCOL_ADDRESSES_MAX);
+		assert_int_equal(symbolizer_names(s, CASES[i].what, fd, -1, vaddrs, PIECES_N, &reply), CASES[i].err);
+		assert_null(reply);
+		assert_int_equal(ask(s, 1, fd), 0);
+	}
+	assert_int_equal(stats_of(s).worker_restarts, 4);
+	symbolizer_destroy(s);
+}
+
 static void over_the_deadline(void **state)
 {
 	static const uint64_t WHICH[] = {HANGS, SPINS};
@@ -676,6 +773,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(headers),
 		cmocka_unit_test(names),
+		cmocka_unit_test(names_piece_by_piece),
 		cmocka_unit_test(many_names),
 		cmocka_unit_test(kernel),
 		cmocka_unit_test(unwind_tables),
@@ -685,6 +783,7 @@ int main(void)
 		cmocka_unit_test(styles),
 		cmocka_unit_test(one_request_each),
 		cmocka_unit_test(walk_answers),
+		cmocka_unit_test(trouble_in_the_second_piece),
 		cmocka_unit_test(over_the_deadline),
 		cmocka_unit_test(three_strikes),
 		cmocka_unit_test(a_pause_after_many_deaths),
