@@ -169,10 +169,14 @@ typedef int name_fn(const void *table, uint64_t address, struct reply_builder *b
 
 /* What a batch is named by. */
 struct namer {
-	name_fn *name;
+	name_fn *name; /* NULL: not known yet, prepare() sets it and symbols: most batches need only the table */
 	const void *symbols;
+	void (*prepare)(struct engine *s, struct namer *namer);
 	struct name_table *table; /* asked first; NULL: none */
 	bool damaged;		  /* the table is */
+	uint64_t image_id;
+	int fd;
+	struct symtab *own; /* of symbols, when no cache has it */
 };
 
 /* By the name table. Returns 1, 0 (it does not know), or a negative errno. What has lines only is left in *match_out, with one frame. */
@@ -225,6 +229,8 @@ static int name_one(struct engine *s, const struct asked *asked, struct namer *n
 		return by_table < 0 ? by_table : 0;
 	if (match.n) /* a line of its own: no frame that others have */
 		*current = (struct current){ 0 };
+	if (!namer->name)
+		namer->prepare(s, namer);
 	bool known = asked->address >= current->start && asked->address < current->end;
 
 	if (!known) {
@@ -333,22 +339,33 @@ static int name_by_nothing(const void *table, uint64_t vaddr, struct reply_build
 	return -ENOENT;
 }
 
+static void prepare_symbols(struct engine *s, struct namer *namer)
+{
+	struct symtab *tab = NULL;
+
+	int err = find_symtab(s, namer->image_id, namer->fd, &tab, &namer->own);
+	namer->name = err < 0 ? name_by_nothing : name_by_symtab;
+	namer->symbols = tab;
+}
+
 /* table: NULL: by the symbol table alone. damaged_out: the table is. */
 static int names_by(struct engine *s, uint64_t image_id, int fd, struct name_table *table, const uint64_t *vaddrs, size_t n_vaddrs,
 		    bool *damaged_out, struct symbolizer_reply **reply_out)
 {
-	struct symtab *tab = NULL, *own = NULL;
-	struct namer namer = {.name = name_by_symtab, .table = table};
+	struct namer namer = {.prepare = prepare_symbols, .table = table, .image_id = image_id, .fd = fd};
+	struct symtab *tab;
+	int err = 0;
 
-	int err = find_symtab(s, image_id, fd, &tab, &own);
-	if (err < 0 && !table)
-		return err;
-	if (err < 0)
-		namer.name = name_by_nothing;
-	namer.symbols = tab;
-	err = name_batch(s, &namer, vaddrs, n_vaddrs, reply_out);
-	symtab_free(own);
-	*damaged_out = namer.damaged;
+	if (!table) {
+		err = find_symtab(s, image_id, fd, &tab, &namer.own);
+		namer.name = name_by_symtab;
+		namer.symbols = err < 0 ? NULL : tab;
+	}
+	if (err == 0)
+		err = name_batch(s, &namer, vaddrs, n_vaddrs, reply_out);
+	symtab_free(namer.own);
+	if (err == 0)
+		*damaged_out = namer.damaged;
 	return err;
 }
 
