@@ -355,6 +355,7 @@ static int wait_for_names(struct recording *r)
 	bool said = false;
 	size_t left;
 
+	session_names_hurry(r->session);
 	int err = session_collect(r->session);
 	while (err == 0 && (left = session_names_outstanding(r->session, &path)) > 0) {
 		waited_ns = clock_ns(CLOCK_MONOTONIC) - start_ns;

@@ -366,6 +366,8 @@ int image_names_create(struct zygote *zygote, const struct image_names_options *
 		if (err == 0)
 			err = name_service_create(zygote, &callbacks, &n->service);
 		if (err == 0)
+			name_service_hurry(n->service); /* a command, whose user waits */
+		if (err == 0)
 			err = image_root_open(0, 0, &n->root);
 	}
 	if (err < 0) {

@@ -708,6 +708,12 @@ void name_tables_work(struct name_tables *t)
 	start_next(t);
 }
 
+void name_tables_hurry(struct name_tables *t)
+{
+	if (t->service)
+		name_service_hurry(t->service);
+}
+
 size_t name_tables_outstanding(const struct name_tables *t, const char **path_out)
 {
 	const struct image *image = t->compiling ? image_table_get(t->images, t->compiling->slot) : NULL;

@@ -85,6 +85,9 @@ void name_tables_work(struct name_tables *t);
  * wants to wait. */
 size_t name_tables_outstanding(const struct name_tables *t, const char **path_out);
 
+/* Somebody waits now: see name_service_hurry(). */
+void name_tables_hurry(struct name_tables *t);
+
 void name_tables_stats(const struct name_tables *t, struct name_tables_stats *stats_out);
 
 /* NULL is legal. */

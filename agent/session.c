@@ -424,6 +424,11 @@ size_t session_names_outstanding(const struct session *s, const char **path_out)
 	return name_tables_outstanding(s->name_tables, path_out);
 }
 
+void session_names_hurry(struct session *s)
+{
+	name_tables_hurry(s->name_tables);
+}
+
 const char *session_names_trouble(struct session *s)
 {
 	struct name_tables_stats stats;

@@ -74,6 +74,9 @@ int session_collect(struct session *s);
  * them. */
 size_t session_names_outstanding(const struct session *s, const char **path_out);
 
+/* Somebody waits for them now: what is begun from here on is not read at the lowest priority. */
+void session_names_hurry(struct session *s);
+
 /* What is wrong with the folder of name tables, NULL: nothing. Names come all the same, and cost more. Borrowed until the next call. */
 const char *session_names_trouble(struct session *s);
 

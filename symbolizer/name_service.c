@@ -60,6 +60,11 @@ int name_service_create(struct zygote *zygote, const struct name_service_callbac
 	return 0;
 }
 
+void name_service_hurry(struct name_service *s)
+{
+	s->link.job = ZYGOTE_COMPILER_NOW;
+}
+
 bool name_service_is_busy(const struct name_service *s)
 {
 	return s->is_busy;

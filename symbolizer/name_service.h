@@ -1,5 +1,5 @@
 /* Compiles name tables (symbolizer/name_compiler.h) in a confined process of its own: in the background, one image at a time, at the lowest
- * priority, never in the way of who asks for names. A crash or a hang costs that one compilation; the process is started anew. Not thread-safe. */
+ * priority unless somebody waits, never in the way of who asks for names. A crash or a hang costs that one compilation; the process is started anew. Not thread-safe. */
 #ifndef HEARTH_SYMBOLIZER_NAME_SERVICE_H
 #define HEARTH_SYMBOLIZER_NAME_SERVICE_H
 
@@ -25,6 +25,9 @@ struct name_service_callbacks {
 
 /* zygote: borrowed. callbacks: copied. */
 int name_service_create(struct zygote *zygote, const struct name_service_callbacks *callbacks, struct name_service **service_out);
+
+/* Somebody waits: what is begun from now on is compiled at the priority that others have. */
+void name_service_hurry(struct name_service *s);
 
 /* Begin to compile. fd: of the image, borrowed for the call. wanted: as in struct name_compile_input. Returns 0, -EBUSY, or a negative errno. */
 int name_service_start(struct name_service *s, uint64_t image_id, int fd, const uint64_t *wanted, size_t n_wanted);

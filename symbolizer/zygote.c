@@ -26,6 +26,7 @@
 static const struct zygote_job JOBS[ZYGOTE_JOBS] = {
 	[ZYGOTE_NAMES] = {"hearth-names", worker_run, {512 * MIB, 128 * MIB, 10, 448}, false},
 	[ZYGOTE_COMPILER] = {"hearth-compile", name_worker_run, {512 * MIB, 512 * MIB, 10, 448}, true},
+	[ZYGOTE_COMPILER_NOW] = {"hearth-compile", name_worker_run, {512 * MIB, 512 * MIB, 10, 448}, false},
 	[ZYGOTE_PROBE] = {"hearth-probe", confine_probe_run, {512 * MIB, 128 * MIB, 1, 16}, false},
 };
 

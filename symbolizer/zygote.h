@@ -24,7 +24,7 @@ struct zygote_job {
 };
 
 /* The jobs of hearth. */
-enum { ZYGOTE_NAMES, ZYGOTE_COMPILER, ZYGOTE_PROBE, ZYGOTE_JOBS };
+enum { ZYGOTE_NAMES, ZYGOTE_COMPILER, ZYGOTE_COMPILER_NOW, ZYGOTE_PROBE, ZYGOTE_JOBS };
 
 struct zygote_options {
 	const struct zygote_job *jobs; /* NULL: hearth's. Borrowed as long as the zygote lives */

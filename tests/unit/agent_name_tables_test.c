@@ -44,7 +44,7 @@ struct name_service {
 	uint64_t image_id;
 	int start_err; /* of the next start */
 	unsigned starts;
-	bool destroyed;
+	bool destroyed, hurries;
 };
 
 static struct name_service service = {.event_fd = -1};
@@ -69,6 +69,11 @@ int name_service_start(struct name_service *s, uint64_t image_id, int fd, const 
 	s->image_id = image_id;
 	s->starts++;
 	return 0;
+}
+
+void name_service_hurry(struct name_service *s)
+{
+	s->hurries = true;
 }
 
 bool name_service_is_busy(const struct name_service *s)
@@ -256,6 +261,9 @@ static void compiled_once(void **state)
 	assert_int_equal(table_of(0, NULL), 0);
 	assert_int_equal(service.starts, 1);
 	assert_int_equal(name_tables_outstanding(tables, &path), 1);
+	assert_false(service.hurries);
+	name_tables_hurry(tables);
+	assert_true(service.hurries);
 	assert_string_equal(path, "/bin/prog");
 	look(1);
 	now_ns += NS_PER_S;
