@@ -264,6 +264,8 @@ int confine_enter(const struct confine_filter *filter, const struct confine_limi
 	struct sched_param priority = {0};
 
 	bare = bare || UNDER_SANITIZER;
+	if (background)
+		setsid(); /* a scheduling group of its own: see give_way() in symbolizer/zygote.c */
 	if (background && (sched_setscheduler(0, SCHED_BATCH, &priority) < 0 || setpriority(PRIO_PROCESS, 0, NICE_LOWEST) < 0))
 		return -errno;
 	/* What fork() takes away, or may have been changed. */

@@ -116,7 +116,8 @@ static int receive(struct symbolizer *s, uint64_t limit_ns, struct message *answ
 			break;
 		uint64_t before_ns = worker_link_starved_ns(&s->link);
 		err = channel_receive(&s->link.channel, clock_ns(CLOCK_MONOTONIC) + STARVED_STEP_NS, answer);
-		if (err == -ETIME && worker_link_starved_ns(&s->link) - before_ns < STARVED_STEP_NS / 4)
+		bool starved = worker_link_is_runnable(&s->link) || worker_link_starved_ns(&s->link) - before_ns >= STARVED_STEP_NS / 4;
+		if (err == -ETIME && !starved)
 			break;
 	}
 	return err;

@@ -86,6 +86,16 @@ uint64_t worker_link_cpu_ns(const struct worker_link *l)
 	return l->ended_cpu_ns + worker_link_used_ns(l);
 }
 
+/* Source: proc(5), /proc/PID/stat: the state is behind the name, which is in brackets and may have some itself; ours has none. */
+bool worker_link_is_runnable(const struct worker_link *l)
+{
+	char path[64], state = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", l->pid);
+	AUTO_FCLOSE FILE *file = fopen(path, "re");
+	return file && fscanf(file, "%*d (%*[^)]) %c", &state) == 1 && state == 'R';
+}
+
 /* Source: Documentation/scheduler/sched-stats.rst, "/proc/<pid>/schedstat": time on the CPU, time waiting for it, times run. */
 uint64_t worker_link_starved_ns(const struct worker_link *l)
 {

@@ -38,7 +38,10 @@ uint64_t worker_link_used_ns(const struct worker_link *l);
 /* CPU time of this process and of all before it. */
 uint64_t worker_link_cpu_ns(const struct worker_link *l);
 
-/* How long it was ready to run and had no CPU, since it was forked, in ns; 0 where the kernel does not tell. */
+/* Is it on a CPU, or would it be if one were free? */
+bool worker_link_is_runnable(const struct worker_link *l);
+
+/* How long it was ready to run and had no CPU, since it was forked, in ns; 0 where the kernel does not tell. A wait is added when it is over. */
 uint64_t worker_link_starved_ns(const struct worker_link *l);
 
 /* End the process, in peace. */

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -21,6 +22,8 @@
 #define DEATH_MS	 200  /* that a killed process may take to be gone */
 #define ANSWER_BUFFERS	 (256 << 10) /* a message of 64 KiB and its overhead fits */
 #define JOB_SOCKET	 3
+#define GROUP_TRIES	 10 /* until a process has its group */
+#define GROUP_WAIT_US	 100
 #define STATUS_CONFINING 125 /* exit status of a process that could not be confined */
 
 static const struct zygote_job JOBS[ZYGOTE_JOBS] = {
@@ -35,6 +38,7 @@ struct zygote {
 	pid_t pid;
 	bool greeted;
 	int err; /* why it cannot work */
+	const struct zygote_job *jobs; /* borrowed */
 };
 
 enum order_kind { ORDER_FORK, ORDER_RENEW, ORDER_END };
@@ -212,6 +216,7 @@ int zygote_start_with(const struct zygote_options *options, struct zygote **zygo
 		return -errno;
 	}
 	z->socket = pair[0];
+	z->jobs = own.jobs;
 	z->pid = fork();
 	if (z->pid == 0) {
 		close(pair[0]);
@@ -289,6 +294,23 @@ static int greet(struct zygote *z)
 	return z->err;
 }
 
+/* Where the kernel makes a scheduling group of each session (sched_autogroup_enabled), nice values count inside of it only: the group needs
+ * one too. The process itself has no /proc to write to. Source: sched(7), "The autogroup feature". */
+static void give_way(pid_t pid)
+{
+	char path[64];
+
+	for (int i = 0; getsid(pid) != pid; i++) {
+		if (i == GROUP_TRIES)
+			return; /* not on a CPU yet: its nice value must do */
+		usleep(GROUP_WAIT_US);
+	}
+	snprintf(path, sizeof(path), "/proc/%d/autogroup", pid);
+	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0)
+		(void)!write(fd, "19", 2);
+}
+
 int zygote_fork(struct zygote *z, unsigned job, int *socket_out, pid_t *pid_out)
 {
 	struct order order = {.kind = ORDER_FORK, .job = job};
@@ -313,6 +335,8 @@ int zygote_fork(struct zygote *z, unsigned job, int *socket_out, pid_t *pid_out)
 		return err;
 	if (forked.err < 0)
 		return forked.err;
+	if (z->jobs[job].background)
+		give_way(forked.pid);
 	*pid_out = forked.pid;
 	*socket_out = take_fd(&mine);
 	return 0;

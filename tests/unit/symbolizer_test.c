@@ -1,6 +1,8 @@
 /* symbolizer/symbolizer.c with a real zygote and a real confined process; and with processes that are not as they should be. */
 #include "symbolizer/symbolizer.h"
 
+#include <sys/wait.h>
+#include <sched.h>
 #include <dlfcn.h>
 #include <elf.h>
 #include <errno.h>
@@ -421,7 +423,7 @@ static void styles(void **state)
 /* --- processes that are not as they should be ------------------------------------------------------------------- */
 
 /* What the process does with a request whose image_id is this. */
-enum trouble { DIES = 100, HANGS, SPINS, LIES_HEAD, LIES_BODY, LIES_SERIAL, SENDS_EXTRA, SHORT, LARGE_UNSEALED, SAYS_NOMEM, DIES_LATER, LIES_LATER };
+enum trouble { DIES = 100, HANGS, SPINS, LIES_HEAD, LIES_BODY, LIES_SERIAL, SENDS_EXTRA, SHORT, LARGE_UNSEALED, SAYS_NOMEM, DIES_LATER, LIES_LATER, STARVES };
 
 static void send_bytes(const struct channel *c, const struct message *m, const void *bytes, size_t n, int result, const int *fds, size_t n_fds)
 {
@@ -468,6 +470,24 @@ static void make_trouble_later(const struct channel *c, const struct message *m,
 	send_bytes(c, m, answer, requests == 1 ? n : n - 1, 0, NULL, 0);
 }
 
+static void to_cpu_0(void)
+{
+	cpu_set_t first;
+
+	CPU_ZERO(&first);
+	CPU_SET(0, &first);
+	if (sched_setaffinity(0, sizeof(first), &first) < 0)
+		_exit(9);
+}
+
+/* 8 ms of work, on a CPU of which others leave little. */
+static void starve(void)
+{
+	to_cpu_0();
+	for (uint64_t begin_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID); clock_ns(CLOCK_PROCESS_CPUTIME_ID) - begin_ns < 8 * NS_PER_MS;)
+		;
+}
+
 static void make_trouble(const struct channel *c, const struct message *m, uint64_t which)
 {
 	static const uint8_t GARBAGE[300] = {0xff};
@@ -478,6 +498,8 @@ static void make_trouble(const struct channel *c, const struct message *m, uint6
 	memcpy(answer, &none, sizeof(none));
 	if (which == DIES)
 		_exit(3);
+	if (which == STARVES)
+		starve();
 	while (which == HANGS) /* in a system call that is allowed */
 		recv(c->fd, answer, 0, MSG_PEEK), poll(NULL, 0, 10);
 	while (which == SPINS)
@@ -697,6 +719,37 @@ static void over_the_deadline(void **state)
 	symbolizer_destroy(s);
 }
 
+/* Its turn comes later than the deadline, and that is not its fault. Each of the others has a session, and so a scheduling group, of its own. */
+static void without_a_cpu(void **state)
+{
+	enum { OTHERS = 40 };
+	struct symbolizer *s = create_troubled(20 * NS_PER_MS);
+	AUTO_CLOSE int fd = bytes_fd("file", 4);
+	pid_t busy[OTHERS];
+
+	(void)state;
+	for (int i = 0; i < OTHERS; i++) {
+		busy[i] = fork();
+		assert_true(busy[i] >= 0);
+		if (busy[i] == 0) {
+			setsid();
+			to_cpu_0();
+			for (;;)
+				;
+		}
+	}
+	uint64_t begin_ns = clock_ns(CLOCK_MONOTONIC);
+	int err = ask(s, STARVES, fd);
+	print_message("# 8 ms of work without a CPU, a deadline of 20 ms: %.0f ms\n", (double)(clock_ns(CLOCK_MONOTONIC) - begin_ns) / 1e6);
+	for (int i = 0; i < OTHERS; i++) {
+		kill(busy[i], SIGKILL);
+		waitpid(busy[i], NULL, 0);
+	}
+	assert_int_equal(err, 0);
+	assert_int_equal(stats_of(s).worker_timeouts, 0);
+	symbolizer_destroy(s);
+}
+
 static void three_strikes(void **state)
 {
 	struct symbolizer *s = create_troubled(5 * NS_PER_S);
@@ -785,6 +838,7 @@ int main(void)
 		cmocka_unit_test(walk_answers),
 		cmocka_unit_test(trouble_in_the_second_piece),
 		cmocka_unit_test(over_the_deadline),
+		cmocka_unit_test(without_a_cpu),
 		cmocka_unit_test(three_strikes),
 		cmocka_unit_test(a_pause_after_many_deaths),
 		cmocka_unit_test(a_new_process_knows_the_kernel),
