@@ -322,16 +322,6 @@ static struct jit_process *free_slot(struct jit_files *f, uint64_t window, uint3
 	return best;
 }
 
-static struct jit_dump_place *copy_of(const struct jit_dump_place *place)
-{
-	size_t bytes = sizeof(*place) + strlen(place->path) + 1;
-	struct jit_dump_place *copy = malloc(bytes);
-
-	if (copy)
-		memcpy(copy, place, bytes);
-	return copy;
-}
-
 /* What may have changed since it was seen last. */
 static void follow(struct jit_files *f, struct jit_process *p, const struct process *process)
 {
@@ -339,7 +329,7 @@ static void follow(struct jit_files *f, struct jit_process *p, const struct proc
 
 	if (dump && (!p->dump || p->dump->inode != dump->inode || p->dump->start != dump->start)) {
 		free(p->dump);
-		p->dump = copy_of(dump);
+		p->dump = jit_dump_place_copy(dump);
 		close_fd(&p->dump_fd);
 	}
 	if (!p->runtime)

@@ -120,7 +120,7 @@ static struct process *begin_instance(struct process_table *t, int32_t tgid, uin
 	return process;
 }
 
-static struct jit_dump_place *copy_of(const struct jit_dump_place *place)
+struct jit_dump_place *jit_dump_place_copy(const struct jit_dump_place *place)
 {
 	size_t bytes = sizeof(*place) + strlen(place->path) + 1;
 	struct jit_dump_place *copy = malloc(bytes);
@@ -143,7 +143,7 @@ static void apply_fork(struct process_table *t, const struct task_record *record
 		child->complete = from->complete;
 		child->read_epoch = from->read_epoch;
 		child->forked_from = from->serial;
-		child->jit_dump = from->jit_dump ? copy_of(from->jit_dump) : NULL;
+		child->jit_dump = from->jit_dump ? jit_dump_place_copy(from->jit_dump) : NULL;
 		child->in_kernel = from->in_kernel; /* the kernel program passes a parent's mappings on */
 		set_name(child, from->name);
 	}

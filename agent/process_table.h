@@ -26,6 +26,9 @@ struct jit_dump_place {
 	char path[];
 };
 
+/* NULL: no memory. Freed with free(). */
+struct jit_dump_place *jit_dump_place_copy(const struct jit_dump_place *place);
+
 /* One instance. */
 struct process {
 	int32_t tgid;
