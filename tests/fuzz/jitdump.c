@@ -3,9 +3,7 @@
 #include <string.h>
 
 #include "symbolizer/jitdump.h"
-#include "tests/fuzz/fuzz.h"
-
-#define BUDGET_BYTES (1u << 20)
+#include "tests/fuzz/jit_pieces.h"
 
 static void find_all(struct jit_table *table)
 {
@@ -23,32 +21,19 @@ static void find_all(struct jit_table *table)
 	jit_table_advance(table, UINT64_MAX);
 }
 
+static int read_on(void *reader, int fd, struct jit_table *table, bool *anew_out)
+{
+	int err = jitdump_read(reader, fd, BUDGET_BYTES, table, anew_out);
+
+	PROMISE(err == 0 || err == 1 || err == -EBADMSG || err == -EOPNOTSUPP);
+	return err;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct jitdump dump = {.records = 0};
-	struct jit_table *table;
 
-	if (!n)
-		return 0;
-	unsigned pieces = 1 + data[0] % 4;
-	data++;
-	n--;
-	PROMISE(jit_table_create(&table) == 0);
-	for (unsigned i = 1; i <= pieces; i++) {
-		int fd = fuzz_file(0, data, n * i / pieces), err = 1;
-		for (int again = 0; err == 1; again++) {
-			bool anew = false;
-			PROMISE(again < 1000);
-			err = jitdump_read(&dump, fd, BUDGET_BYTES, table, &anew);
-			PROMISE(err == 0 || err == 1 || err == -EBADMSG || err == -EOPNOTSUPP);
-			if (anew) {
-				jit_table_clear(table);
-				err = 1;
-			}
-		}
-		find_all(table);
-	}
+	fuzz_jit_pieces(data, n, &dump, read_on, find_all);
 	jitdump_deinit(&dump);
-	jit_table_destroy(table);
 	return 0;
 }
