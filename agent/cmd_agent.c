@@ -30,6 +30,7 @@
 #define INCOMPLETE_MAX	     5	 /* programs named a window */
 #define INCOMPLETE_PER_MILLE 999 /* complete stacks below which a program is named */
 #define JIT_PER_MILLE	     10	 /* JIT code without names in fewer samples of a window is not spoken of */
+#define SLOW_FILES_PART	     2	 /* of a window may be spent waiting for files that are slow to read */
 #define DONE(status)  ((status) + 1)
 
 static const char HELP[] =
@@ -111,7 +112,8 @@ struct agent {
 	bool said_no_kernel;
 	struct jit_report jit; /* programs that were spoken of */
 	bool writing_fails;
-	bool names_trouble;
+	bool names_trouble, names_late;
+	uint64_t requests_late; /* for names, until the last window */
 };
 
 static bool parse_share(const char *text, double *share_out)
@@ -250,6 +252,7 @@ static int start(struct agent *a)
 		.name_cache = o->naming.cache,
 		.name_cache_bytes = o->naming.cache_bytes,
 		.debuginfod_urls = o->naming.debuginfod_urls,
+		.slow_files_ns = o->window_ns / SLOW_FILES_PART,
 	};
 	struct why why;
 
@@ -346,6 +349,20 @@ static void say_incomplete(const struct profile *profile)
 }
 
 /* As with a full disk: said when it begins. */
+static void say_late_names(struct agent *a)
+{
+	struct session_stats stats;
+
+	session_stats(a->session, &stats);
+	bool late = stats.symbolizer.requests_late != a->requests_late;
+	if (late && !a->names_late)
+		log_line(LOG_WARNING, "files that are slow to read took too much of a window: %" PRIu64 " requests for names were put off",
+			 stats.symbolizer.requests_late - a->requests_late);
+	a->names_late = late;
+	a->requests_late = stats.symbolizer.requests_late;
+}
+
+/* The same. */
 static void say_names_trouble(struct agent *a)
 {
 	const char *trouble = session_names_trouble(a->session);
@@ -375,6 +392,7 @@ static int end_window(struct agent *a)
 		a->said_no_kernel = true;
 	}
 	say_names_trouble(a);
+	say_late_names(a);
 	write_window(a, profile, &account);
 	say_incomplete(profile);
 	say_jit(a, &account);

@@ -219,6 +219,7 @@ static void begin_window(struct session *s, uint64_t now_ns)
 	s->window_time_ns = (int64_t)clock_ns(CLOCK_REALTIME);
 	s->account = (struct accounting){0};
 	s->window++;
+	symbolizer_begin_window(s->symbolizer, s->options.slow_files_ns);
 }
 
 int session_start(struct session *s, struct why *why)

@@ -20,6 +20,7 @@ struct session_options {
 	enum demangle_style demangle;
 	const char *name_cache;	      /* folder of name tables; NULL: name_cache_folder() */
 	uint64_t name_cache_bytes;    /* its budget; 0: no folder */
+	uint64_t slow_files_ns;	      /* that files which are slow to read may cost a window; 0: no limit */
 	const char *debuginfod_urls;  /* servers of debug files, as in DEBUGINFOD_URLS; NULL or "": none */
 };
 

@@ -267,6 +267,7 @@ static void write_json_symbolizer(const struct symbolizer_stats *y, struct json_
 	json_uint(w, "pauses", y->worker_pauses);
 	json_uint(w, "images_set_aside", y->images_set_aside);
 	json_uint(w, "requests_refused", y->requests_refused);
+	json_uint(w, "requests_late", y->requests_late);
 	json_uint(w, "descriptors_extra", y->descriptors_extra);
 	json_uint(w, "images_read", y->images_read);
 	json_uint(w, "images_rejected", y->images_rejected);

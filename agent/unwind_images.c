@@ -14,6 +14,7 @@ struct node {
 	struct unwind_entry entry; /* image_id is the key */
 	bool failed;
 	uint32_t refused; /* epoch in which its tables last found no room */
+	uint32_t late;	  /* epoch in which there was no time to compile it */
 	UT_hash_handle hh;
 };
 
@@ -224,6 +225,10 @@ static int compile(struct unwind_images *u, struct node *node, const struct imag
 	struct unwind_image *compiled = NULL;
 
 	int err = symbolizer_unwind(u->symbolizer, image->fd, image->debug_fd, &compiled);
+	if (err == -EBUSY) {
+		node->late = *u->epoch;
+		return 0;
+	}
 	if (err < 0) {
 		/* Not tried again (SAFETY 12); its code is walked by frame pointers. */
 		node->failed = true;
@@ -243,7 +248,7 @@ static bool is_settled(const struct unwind_images *u, const struct node *node, b
 {
 	const struct unwind_entry *entry = &node->entry;
 
-	if (node->failed || entry->resident)
+	if (node->failed || entry->resident || node->late == *u->epoch)
 		return true;
 	return entry->pieces && (!entry->n_pieces || !wanted || node->refused == *u->epoch);
 }

@@ -10,6 +10,8 @@
 #include "base/clock.h"
 #include "base/scope.h"
 #include "symbolizer/image_strikes.h"
+#include "symbolizer/reply_join.h"
+#include "symbolizer/slow_requests.h"
 #include "symbolizer/worker_link.h"
 
 #define DEADLINE_NS	 NS_PER_S
@@ -30,6 +32,7 @@ struct walk_state {
 struct symbolizer {
 	struct worker_link link;
 	struct image_strikes *strikes;
+	struct slow_requests slow;
 	uint64_t deadline_ns;
 	enum demangle_style style;
 	uint64_t serial;
@@ -168,6 +171,11 @@ static int send_call(struct symbolizer *s, struct call *call, bool ahead, struct
 		s->stats.requests_refused++;
 		return -EKEYREJECTED;
 	}
+	/* Headers are short, and what is not known of an image keeps its samples from having a place. */
+	if (call->kind != MESSAGE_IMAGE && call->kind != MESSAGE_DEBUG_FILE && slow_requests_refuses(&s->slow, call->key)) {
+		s->stats.requests_late++;
+		return -EBUSY;
+	}
 	int err = open_process(s);
 	if (err < 0)
 		return err;
@@ -187,11 +195,13 @@ static int send_call(struct symbolizer *s, struct call *call, bool ahead, struct
 static int receive_answer(struct symbolizer *s, const struct call *call, const struct flight *flight, struct message *answer)
 {
 	int err = receive(s, call->deadline_ns ? call->deadline_ns : s->deadline_ns, answer);
-	if (err < 0)
-		return fail(s, call, err);
 	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
 	/* The one before was worked on first. */
-	worker_time(s, now_ns - (flight->begin_ns > s->answered_ns ? flight->begin_ns : s->answered_ns));
+	uint64_t took_ns = now_ns - (flight->begin_ns > s->answered_ns ? flight->begin_ns : s->answered_ns);
+	slow_requests_add(&s->slow, call->key, took_ns);
+	if (err < 0)
+		return fail(s, call, err);
+	worker_time(s, took_ns);
 	s->answered_ns = now_ns;
 	err = check_answer(s, call, flight->serial, answer);
 	if (err < 0) {
@@ -407,55 +417,13 @@ static int take_part(void *context, size_t first, struct symbolizer_reply *reply
 	return 0;
 }
 
-/* Let the first have what all have. */
-static int join(struct symbolizer_reply *first)
-{
-	size_t n_answers = 0, n_frames = 0;
-
-	if (!first->parts)
-		return 0;
-	for (const struct symbolizer_reply *part = first; part; part = part->parts) {
-		n_answers += part->n_answers;
-		n_frames += part->n_frames;
-	}
-	if (n_frames > UINT32_MAX)
-		return -E2BIG;
-	struct symbolizer_answer *answers = reallocarray(NULL, n_answers + 1, sizeof(*answers));
-	struct symbolizer_frame *frames = reallocarray(NULL, n_frames + 1, sizeof(*frames));
-	if (!answers || !frames) {
-		free(answers);
-		free(frames);
-		return -ENOMEM;
-	}
-	n_answers = n_frames = 0;
-	for (struct symbolizer_reply *part = first; part; part = part->parts) {
-		memcpy(frames + n_frames, part->frames, part->n_frames * sizeof(*frames));
-		for (size_t i = 0; i < part->n_answers; i++) {
-			answers[n_answers] = part->answers[i];
-			answers[n_answers++].first += (uint32_t)n_frames;
-		}
-		n_frames += part->n_frames;
-		first->table_damaged |= part->table_damaged;
-		free(part->answers);
-		free(part->frames);
-		part->answers = NULL;
-		part->frames = NULL;
-		part->n_answers = part->n_frames = 0;
-	}
-	first->answers = answers;
-	first->n_answers = n_answers;
-	first->frames = frames;
-	first->n_frames = n_frames;
-	return 0;
-}
-
 static int ask_all_names(struct symbolizer *s, struct call *call, struct asked *asked, struct symbolizer_reply **reply_out)
 {
 	struct replies all = {.first = NULL};
 
 	int err = ask_each(s, call, asked, take_part, &all);
 	if (err == 0)
-		err = join(all.first);
+		err = symbolizer_reply_join(all.first);
 	if (err < 0) {
 		symbolizer_reply_free(all.first);
 		return err;
@@ -749,6 +717,11 @@ int symbolizer_kernel_names(struct symbolizer *s, const uint64_t *addrs, size_t 
 uint64_t symbolizer_kernel_base(const struct symbolizer *s)
 {
 	return s->kernel_fd >= 0 ? s->kernel_base : 0;
+}
+
+void symbolizer_begin_window(struct symbolizer *s, uint64_t allowance_ns)
+{
+	slow_requests_begin(&s->slow, allowance_ns);
 }
 
 /* --- the end ---------------------------------------------------------------------------------------------------- */

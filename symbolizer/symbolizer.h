@@ -131,6 +131,7 @@ struct symbolizer_stats {
 	uint64_t worker_pauses;	   /* requests refused because processes died one after the other */
 	uint64_t images_set_aside; /* requests' files, each time */
 	uint64_t requests_refused; /* for files that are set aside */
+	uint64_t requests_late;	   /* put off to the next window; see symbolizer_begin_window() */
 	uint64_t descriptors_extra; /* sent along unasked; closed */
 };
 
@@ -138,6 +139,10 @@ struct zygote;
 
 /* zygote: borrowed; forks the process (symbolizer/zygote.h). options: NULL for defaults. */
 int symbolizer_create(struct zygote *zygote, const struct symbolizer_options *options, struct symbolizer **symbolizer_out);
+
+/* What slow files may cost until the next call of this (symbolizer/slow_requests.h); 0, as at the beginning: no limit. When that is used up, requests for
+ * files that were not quick before return -EBUSY: ask again in the next window. Headers are read all the same. */
+void symbolizer_begin_window(struct symbolizer *s, uint64_t allowance_ns);
 
 /* Read the headers of an image.
  * fd: readable regular file or memfd, borrowed for the call; read with pread, never mmapped (SAFETY 7).

@@ -423,7 +423,7 @@ static void styles(void **state)
 /* --- processes that are not as they should be ------------------------------------------------------------------- */
 
 /* What the process does with a request whose image_id is this. */
-enum trouble { DIES = 100, HANGS, SPINS, LIES_HEAD, LIES_BODY, LIES_SERIAL, SENDS_EXTRA, SHORT, LARGE_UNSEALED, SAYS_NOMEM, DIES_LATER, LIES_LATER, STARVES };
+enum trouble { DIES = 100, HANGS, SPINS, LIES_HEAD, LIES_BODY, LIES_SERIAL, SENDS_EXTRA, SHORT, LARGE_UNSEALED, SAYS_NOMEM, DIES_LATER, LIES_LATER, STARVES, DAWDLES };
 
 static void send_bytes(const struct channel *c, const struct message *m, const void *bytes, size_t n, int result, const int *fds, size_t n_fds)
 {
@@ -500,6 +500,8 @@ static void make_trouble(const struct channel *c, const struct message *m, uint6
 		_exit(3);
 	if (which == STARVES)
 		starve();
+	if (which == DAWDLES)
+		poll(NULL, 0, 150);
 	while (which == HANGS) /* in a system call that is allowed */
 		recv(c->fd, answer, 0, MSG_PEEK), poll(NULL, 0, 10);
 	while (which == SPINS)
@@ -769,6 +771,36 @@ static void three_strikes(void **state)
 	symbolizer_destroy(s);
 }
 
+/* Slow ones use up the window's allowance: then who was quick goes on, the others wait for the next window. */
+static void slow_files_wait_for_the_next_window(void **state)
+{
+	struct symbolizer *s = create_troubled(5 * NS_PER_S);
+	AUTO_CLOSE int quick = bytes_fd("quick", 3);
+	AUTO_CLOSE int slow = bytes_fd("slow", 4);
+	AUTO_CLOSE int other = bytes_fd("other", 5);
+	struct unwind_image *image;
+
+	(void)state;
+	assert_int_equal(ask(s, DAWDLES, slow), 0); /* no limit yet */
+	assert_int_equal(ask(s, DAWDLES, slow), 0);
+	symbolizer_begin_window(s, 200 * NS_PER_MS);
+	assert_int_equal(ask(s, 1, quick), 0);
+	assert_int_equal(ask(s, DAWDLES, slow), 0);
+	assert_int_equal(ask(s, DAWDLES, slow), 0);
+	assert_int_equal(ask(s, 1, slow), -EBUSY);
+	assert_int_equal(ask(s, 1, other), -EBUSY);
+	assert_int_equal(symbolizer_unwind(s, other, -1, &image), -EBUSY);
+	assert_int_equal(ask(s, 1, quick), 0);
+	assert_int_equal(ask(s, 1, -1), 0);
+	struct symbolizer_stats stats = stats_of(s);
+	assert_int_equal(stats.requests_late, 3);
+	assert_int_equal(stats.worker_restarts, 0);
+	symbolizer_begin_window(s, 200 * NS_PER_MS);
+	assert_int_equal(ask(s, 1, other), 0);
+	assert_int_equal(ask(s, 1, slow), 0);
+	symbolizer_destroy(s);
+}
+
 static void a_pause_after_many_deaths(void **state)
 {
 	struct symbolizer *s = create_troubled(5 * NS_PER_S);
@@ -840,6 +872,7 @@ int main(void)
 		cmocka_unit_test(over_the_deadline),
 		cmocka_unit_test(without_a_cpu),
 		cmocka_unit_test(three_strikes),
+		cmocka_unit_test(slow_files_wait_for_the_next_window),
 		cmocka_unit_test(a_pause_after_many_deaths),
 		cmocka_unit_test(a_new_process_knows_the_kernel),
 	};
