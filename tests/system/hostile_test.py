@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Processes that execute hostile files (tests/hostile/images.py) beside hearth: its memory, its windows, the other programs' names, and that what
 reads the files opens, connects and executes nothing."""
+import concurrent.futures
 import glob
 import gzip
 import json
@@ -160,20 +161,25 @@ COUNTED = {
 }
 
 
+def record_alone(mapped, folder, name):
+    process = start_mapped(mapped, os.path.join(folder, name))
+    try:
+        return record("-p", str(process.pid), "-F", "199", "-d", "0.5", "-o", f"alone-{name}.folded", "--name-cache", f"names-{name}", timeout=60)
+    finally:
+        stop_all([process])
+
+
 @test("each alone: it is sampled, hearth ends well, and something is counted")
 def alone():
     folder, mapped = written(), build_mapped()
-    for name in images.IMAGES:
-        process = start_mapped(mapped, os.path.join(folder, name))
-        try:
-            summary = record("-p", str(process.pid), "-F", "199", "-d", "0.5", "-o", "alone.folded", "--name-cache", f"names-{name}", timeout=60)
-        finally:
-            stop_all([process])
-        assert summary["samples"] > 5, (name, summary["samples"])
-        assert summary["hearth"]["cpu_ns"] < 3e9, (name, summary["hearth"])
-        for group, counters in COUNTED.items():
-            for counter, names in counters.items():
-                assert name not in names.split() or summary[group][counter], (name, group, counter, summary[group])
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:  # each has a hearth of its own
+        summaries = pool.map(lambda name: (name, record_alone(mapped, folder, name)), images.IMAGES)
+        for name, summary in summaries:
+            assert summary["samples"] > 5, (name, summary["samples"])
+            assert summary["hearth"]["cpu_ns"] < 3e9, (name, summary["hearth"])
+            for group, counters in COUNTED.items():
+                for counter, names in counters.items():
+                    assert name not in names.split() or summary[group][counter], (name, group, counter, summary[group])
 
 
 ANYWHERE = {"open", "openat", "openat2", "creat", "socket", "connect", "bind", "listen", "accept", "accept4", "execve", "execveat", "ptrace",
