@@ -1,0 +1,47 @@
+/* A sink: where windows go, and how. Filled by options and by the configuration file; the process that uploads gets it over its socket. */
+#ifndef HEARTH_SERVER_UPLOAD_SINK_CONFIG_H
+#define HEARTH_SERVER_UPLOAD_SINK_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/why.h"
+
+#define SINKS_MAX 16
+#define SINK_NAME_MAX 64
+#define SINK_PAIRS_MAX 32 /* labels, headers */
+
+enum sink_kind { SINK_PYROSCOPE, SINK_PARCA, SINK_OTLP_HTTP, SINK_OTLP_GRPC, SINK_HTTP, SINK_DIR, SINK_KINDS };
+
+struct sink_pair {
+	char *name, *value;
+};
+
+/* All strings are owned by the struct; NULL: not set. Files are named by path here; the agent opens them, and hands their contents on (see
+ * server-upload/sink_secrets.h): the process that uploads has no file system. */
+struct sink_config {
+	char name[SINK_NAME_MAX]; /* unique; by default KIND, KIND-2, ...: the outbox's mark is kept by it */
+	enum sink_kind kind;
+	char *url;		  /* canonical, without a user or password in it; dir: the path */
+	struct sink_pair labels[SINK_PAIRS_MAX], headers[SINK_PAIRS_MAX];
+	size_t n_labels, n_headers;
+	char *tenant;		  /* X-Scope-OrgID */
+	char *bearer_token_file, *basic_user, *basic_password_file;
+	char *ca_file, *cert_file, *key_file;
+	char *proxy;		  /* NULL: as the environment says; "": none */
+	uint64_t bytes_per_s;	  /* limit; 0: 4 MB/s */
+	uint32_t timeout_s;	  /* of one request; 0: 30 */
+	uint32_t series_max;	  /* a window's; 0: 5,000 */
+	bool insecure_http_auth;  /* send secrets over plain http to other hosts than this one; refused otherwise */
+};
+
+/* "KIND=URL" as --upload takes it: pyroscope=URL, parca=HOST:PORT or URL, otlp=URL (gRPC when the port is 4317 or the scheme is grpc or grpcs), http=URL, dir=PATH.
+ * User and password in a URL are refused (they would show up in ps): why says what to use. Returns 0, -EINVAL, -ENOMEM. */
+int sink_config_parse(const char *text, struct sink_config *sink_out, struct why *why);
+/* One setting by its name in the configuration file, such as "bearer_token_file", "labels.env", "headers.X-Team". -EINVAL with why; -ENOENT: no such setting. */
+int sink_config_set(struct sink_config *sink, const char *key, const char *value, struct why *why);
+const char *sink_kind_name(enum sink_kind kind);
+void sink_config_deinit(struct sink_config *sink);
+
+#endif

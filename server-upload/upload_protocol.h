@@ -1,0 +1,56 @@
+/* Messages of the process that uploads, over SOCK_SEQPACKET (base/channel.h): with the agent, which tells it what the sinks are and logs what it
+ * says; and with the process of the store, which has the windows. Same machine, same build: native byte order. Both sides check everything.
+ *
+ *   agent -> upload   CONFIG   sinks, labels, rules, and the contents of their files (secrets, certificates); again on every change
+ *   upload -> agent   STATUS   struct upload_status for each sink, once a window and when it changes; EVENT: a line to be logged
+ *   upload -> store   NEXT     {sink, after}: answered with WINDOW (its pprof in a sealed memfd) or NONE
+ *   upload -> store   MARK     {sink, number}: the sink has all up to it, or they were given up and counted
+ *   store -> upload   NEWS     there is a new window */
+#ifndef HEARTH_SERVER_UPLOAD_UPLOAD_PROTOCOL_H
+#define HEARTH_SERVER_UPLOAD_UPLOAD_PROTOCOL_H
+
+#include <stdint.h>
+
+#include "server-upload/sink_config.h"
+
+enum upload_message { UPLOAD_CONFIG = 1, UPLOAD_STATUS, UPLOAD_EVENT, UPLOAD_NEXT, UPLOAD_WINDOW, UPLOAD_NONE, UPLOAD_MARK, UPLOAD_NEWS, UPLOAD_MESSAGES };
+
+enum upload_severity { UPLOAD_INFO, UPLOAD_WARNING, UPLOAD_ERROR };
+
+/* Sinks are numbered as in the last CONFIG; its serial goes with every message, and what names an older one is dropped. */
+struct upload_next {
+	uint64_t serial, after;
+	uint32_t sink, reserved;
+};
+
+struct upload_window { /* with a descriptor */
+	uint64_t serial, number, bytes;
+	uint32_t sink, reserved;
+};
+
+struct upload_mark {
+	uint64_t serial, number;
+	uint32_t sink, reserved;
+};
+
+/* Since the beginning of the process. */
+struct upload_status {
+	uint64_t serial;
+	uint32_t sink;
+	uint32_t failing;	   /* requests that failed in a row */
+	uint64_t windows_sent, windows_dropped; /* dropped: refused by the server (4xx), or cannot be shaped */
+	uint64_t requests, retries, rejected;
+	uint64_t bytes_sent;	   /* bodies as they went over the wire */
+	uint64_t samples_sent, samples_pruned, samples_relabelled, samples_rejected; /* rejected: the server said so for parts (OTLP partial_success) */
+	uint64_t series_folded;
+	uint64_t last_success_ns;  /* CLOCK_BOOTTIME; 0: never */
+	uint64_t wait_until_ns;	   /* CLOCK_BOOTTIME: when it tries again; 0: now */
+	char last_error[256];	   /* clean text; "" when the last request succeeded */
+};
+
+struct upload_event {
+	uint32_t severity;
+	char text[508]; /* clean text, ends in NUL */
+};
+
+#endif
