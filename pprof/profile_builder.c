@@ -24,10 +24,15 @@ struct interned {
 	uint32_t offset, length; /* in bytes */
 };
 
+/* A set of labels, in the profile's. */
+struct label_run {
+	uint32_t first, n;
+};
+
 struct profile_builder {
 	struct profile *p;
 	uint64_t seed;
-	struct index strings, mappings, functions, locations, samples;
+	struct index strings, mappings, functions, locations, label_sets, samples;
 	struct interned *interned;
 	size_t interned_capacity;
 	char *bytes; /* of all strings, each with its NUL */
@@ -35,6 +40,8 @@ struct profile_builder {
 	char *clean; /* the string at hand, made valid */
 	size_t clean_capacity;
 	size_t sample_types_capacity, samples_capacity, values_capacity, stack_capacity, labels_capacity;
+	struct label_run *runs; /* of label_sets */
+	size_t runs_capacity;
 	size_t mappings_capacity, locations_capacity, lines_capacity, functions_capacity, comments_capacity;
 };
 
@@ -188,7 +195,7 @@ int profile_builder_create(struct profile_builder **builder_out)
 		return -ENOMEM;
 	b->p = calloc(1, sizeof(*b->p));
 	bool seeded = getrandom(&b->seed, sizeof(b->seed), 0) == (ssize_t)sizeof(b->seed);
-	struct index *all[] = {&b->strings, &b->mappings, &b->functions, &b->locations, &b->samples};
+	struct index *all[] = {&b->strings, &b->mappings, &b->functions, &b->locations, &b->label_sets, &b->samples};
 	int err = b->p && seeded ? 0 : -ENOMEM;
 	for (size_t i = 0; err == 0 && i < sizeof(all) / sizeof(all[0]); i++)
 		err = index_init(all[i]);
@@ -386,13 +393,75 @@ int64_t profile_builder_location(struct profile_builder *b, uint32_t mapping, ui
 	return (int64_t)p->n_locations - 1;
 }
 
+/* ---- labels ---- */
+
+struct labels_content {
+	const struct profile_label *labels;
+	size_t n;
+};
+
+static bool same_labels(const struct profile_builder *b, uint32_t entry, const void *content)
+{
+	const struct label_run *x = &b->runs[entry];
+	const struct labels_content *y = content;
+
+	if (x->n != y->n)
+		return false;
+	for (size_t i = 0; i < y->n; i++) {
+		const struct profile_label *label = &b->p->labels[x->first + i], *other = &y->labels[i];
+		if (label->key != other->key || label->str != other->str || label->num != other->num ||
+		    label->num_unit != other->num_unit)
+			return false;
+	}
+	return true;
+}
+
+static uint32_t hash_labels(const struct profile_builder *b, const struct labels_content *c)
+{
+	uint64_t hash = c->n;
+
+	for (size_t i = 0; i < c->n; i++) {
+		uint64_t key[3] = {hash, (uint64_t)c->labels[i].key << 32 | c->labels[i].str, (uint64_t)c->labels[i].num};
+		hash = XXH3_64bits_withSeed(key, sizeof(key), b->seed);
+	}
+	return (uint32_t)hash;
+}
+
+/* The run with these labels: a profile has few sets, and many samples of each. Returns its index or a negative errno. */
+static int64_t label_set(struct profile_builder *b, const struct profile_label *labels, size_t n)
+{
+	struct profile *p = b->p;
+	struct labels_content content = {labels, n};
+	size_t slot;
+
+	for (size_t i = 0; i < n; i++)
+		if (!string_exists(b, labels[i].key) || !string_exists(b, labels[i].str) || !string_exists(b, labels[i].num_unit))
+			return -EINVAL;
+	int err = index_reserve(&b->label_sets);
+	if (err == 0)
+		err = reserve(&b->runs, &b->runs_capacity, b->label_sets.n, 1, sizeof(b->runs[0]));
+	if (err == 0)
+		err = reserve(&p->labels, &b->labels_capacity, p->n_labels, n, sizeof(p->labels[0]));
+	if (err < 0)
+		return err;
+	uint32_t hash = hash_labels(b, &content);
+	int64_t known = index_find(b, &b->label_sets, hash, same_labels, &content, &slot);
+	if (known >= 0)
+		return known;
+	b->runs[b->label_sets.n] = (struct label_run){(uint32_t)p->n_labels, (uint32_t)n};
+	if (n)
+		memcpy(&p->labels[p->n_labels], labels, n * sizeof(labels[0]));
+	p->n_labels += n;
+	index_add(&b->label_sets, slot, hash);
+	return (int64_t)b->label_sets.n - 1;
+}
+
 /* ---- samples ---- */
 
 struct sample_content {
 	const uint32_t *locations;
 	size_t n_locations;
-	const struct profile_label *labels;
-	size_t n_labels;
+	struct label_run labels;
 };
 
 static bool same_sample(const struct profile_builder *b, uint32_t entry, const void *content)
@@ -400,41 +469,18 @@ static bool same_sample(const struct profile_builder *b, uint32_t entry, const v
 	const struct profile_sample *x = &b->p->samples[entry];
 	const struct sample_content *y = content;
 
-	if (x->n_locations != y->n_locations || x->n_labels != y->n_labels)
+	if (x->n_locations != y->n_locations || x->n_labels != y->labels.n || x->first_label != y->labels.first)
 		return false;
-	if (y->n_locations && memcmp(&b->p->stack_locations[x->first_location], y->locations,
-				     y->n_locations * sizeof(y->locations[0])) != 0)
-		return false;
-	for (size_t i = 0; i < y->n_labels; i++) {
-		const struct profile_label *label = &b->p->labels[x->first_label + i];
-		if (label->key != y->labels[i].key || label->str != y->labels[i].str || label->num != y->labels[i].num ||
-		    label->num_unit != y->labels[i].num_unit)
-			return false;
-	}
-	return true;
+	return !y->n_locations || memcmp(&b->p->stack_locations[x->first_location], y->locations,
+					 y->n_locations * sizeof(y->locations[0])) == 0;
 }
 
 static uint32_t hash_sample(const struct profile_builder *b, const struct sample_content *s)
 {
-	uint64_t hash = XXH3_64bits_withSeed(s->locations, s->n_locations * sizeof(s->locations[0]), b->seed);
+	uint64_t key[2] = {XXH3_64bits_withSeed(s->locations, s->n_locations * sizeof(s->locations[0]), b->seed),
+			   (uint64_t)s->labels.first << 32 | s->labels.n};
 
-	for (size_t i = 0; i < s->n_labels; i++) {
-		uint64_t key[3] = {hash, (uint64_t)s->labels[i].key << 32 | s->labels[i].str, (uint64_t)s->labels[i].num};
-		hash = XXH3_64bits_withSeed(key, sizeof(key), b->seed);
-	}
-	return (uint32_t)hash;
-}
-
-static bool sample_is_valid(const struct profile_builder *b, const struct sample_content *s)
-{
-	for (size_t i = 0; i < s->n_locations; i++)
-		if (s->locations[i] >= b->p->n_locations)
-			return false;
-	for (size_t i = 0; i < s->n_labels; i++)
-		if (!string_exists(b, s->labels[i].key) || !string_exists(b, s->labels[i].str) ||
-		    !string_exists(b, s->labels[i].num_unit))
-			return false;
-	return true;
+	return hash_of(b, key, sizeof(key));
 }
 
 static int reserve_sample(struct profile_builder *b, const struct sample_content *s)
@@ -450,8 +496,6 @@ static int reserve_sample(struct profile_builder *b, const struct sample_content
 	if (err == 0)
 		err = reserve(&p->stack_locations, &b->stack_capacity, p->n_stack_locations, s->n_locations,
 			      sizeof(p->stack_locations[0]));
-	if (err == 0)
-		err = reserve(&p->labels, &b->labels_capacity, p->n_labels, s->n_labels, sizeof(p->labels[0]));
 	return err;
 }
 
@@ -459,11 +503,18 @@ int64_t profile_builder_sample(struct profile_builder *b, const uint32_t *locati
 			       const struct profile_label *labels, size_t n_labels, const int64_t *values)
 {
 	struct profile *p = b->p;
-	struct sample_content content = {locations, n_locations, labels, n_labels};
+	struct sample_content content = {.locations = locations, .n_locations = n_locations};
 	size_t slot;
 
-	if (!p->n_sample_types || !sample_is_valid(b, &content))
+	if (!p->n_sample_types)
 		return -EINVAL;
+	for (size_t i = 0; i < n_locations; i++)
+		if (locations[i] >= p->n_locations)
+			return -EINVAL;
+	int64_t set = label_set(b, labels, n_labels);
+	if (set < 0)
+		return set;
+	content.labels = b->runs[set];
 	int err = reserve_sample(b, &content);
 	if (err < 0)
 		return err;
@@ -474,15 +525,12 @@ int64_t profile_builder_sample(struct profile_builder *b, const uint32_t *locati
 		p->samples[sample] = (struct profile_sample){
 			.first_location = (uint32_t)p->n_stack_locations,
 			.n_locations = (uint32_t)n_locations,
-			.first_label = (uint32_t)p->n_labels,
-			.n_labels = (uint32_t)n_labels,
+			.first_label = content.labels.first,
+			.n_labels = content.labels.n,
 		};
 		if (n_locations)
 			memcpy(&p->stack_locations[p->n_stack_locations], locations, n_locations * sizeof(locations[0]));
-		if (n_labels)
-			memcpy(&p->labels[p->n_labels], labels, n_labels * sizeof(labels[0]));
 		p->n_stack_locations += n_locations;
-		p->n_labels += n_labels;
 		memset(&p->values[(size_t)sample * p->n_sample_types], 0, p->n_sample_types * sizeof(p->values[0]));
 		index_add(&b->samples, slot, hash);
 	}
@@ -523,7 +571,9 @@ void profile_builder_destroy(struct profile_builder *b)
 	index_deinit(&b->mappings);
 	index_deinit(&b->functions);
 	index_deinit(&b->locations);
+	index_deinit(&b->label_sets);
 	index_deinit(&b->samples);
+	free(b->runs);
 	free(b->interned);
 	free(b->bytes);
 	free(b->clean);

@@ -28,7 +28,7 @@ int64_t profile_builder_function(struct profile_builder *b, const struct profile
 int64_t profile_builder_location(struct profile_builder *b, uint32_t mapping, uint64_t address,
 				 const struct profile_line *lines, size_t n_lines);
 /* Add a sample. locations: leaf first. labels: compared in the order given. A sample with the same
- * locations and labels as an earlier one adds its values to it. */
+ * locations and labels as an earlier one adds its values to it. Samples with equal labels share them in the profile. */
 int64_t profile_builder_sample(struct profile_builder *b, const uint32_t *locations, size_t n_locations,
 			       const struct profile_label *labels, size_t n_labels, const int64_t *values);
 

@@ -126,6 +126,39 @@ static void many_samples(void **state)
 	profile_builder_destroy(b);
 }
 
+/* Samples of one process on one thread have one set of labels; a profile holds it once. */
+static void equal_labels_are_shared(void **state)
+{
+	struct profile_builder *b = new_builder();
+	struct profile *profile;
+
+	(void)state;
+	assert_int_equal(profile_builder_sample_type(b, "samples", "count"), 0);
+	uint32_t at = sample_location(b, PROFILE_NONE, 1, "a", NULL), other = sample_location(b, PROFILE_NONE, 2, "b", NULL);
+	struct profile_label labels[] = {
+		{.key = sample_string(b, "process"), .str = sample_string(b, "app")},
+		{.key = sample_string(b, "pid"), .num = 7},
+	};
+	struct profile_label more[] = {labels[0], {.key = labels[1].key, .num = 8}};
+	assert_int_equal(profile_builder_sample(b, &at, 1, labels, 2, (int64_t[]){1}), 0);
+	assert_int_equal(profile_builder_sample(b, &other, 1, labels, 2, (int64_t[]){1}), 1);
+	assert_int_equal(profile_builder_sample(b, &at, 1, more, 2, (int64_t[]){1}), 2);
+	assert_int_equal(profile_builder_sample(b, &at, 1, labels, 1, (int64_t[]){1}), 3);
+	assert_int_equal(profile_builder_sample(b, &at, 1, NULL, 0, (int64_t[]){1}), 4);
+	assert_int_equal(profile_builder_sample(b, &at, 1, NULL, 0, (int64_t[]){1}), 4);
+	assert_int_equal(profile_builder_sample(b, &at, 1, labels, 2, (int64_t[]){1}), 0);
+	assert_int_equal(profile_builder_sample(b, &at, 1, &(struct profile_label){.key = 99999, .num = 1}, 1, (int64_t[]){1}), -EINVAL);
+	assert_int_equal(profile_builder_finish(b, &profile), 0);
+	assert_int_equal(profile->n_labels, 5);
+	assert_int_equal(profile->samples[0].first_label, profile->samples[1].first_label);
+	assert_string_equal(profile_label_string(profile, &profile->samples[1], "process"), "app");
+	assert_int_equal(profile->labels[profile->samples[2].first_label + 1].num, 8);
+	assert_int_equal(profile->samples[4].n_labels, 0);
+	assert_int_equal(profile_total(profile, 0), 7);
+	profile_free(profile);
+	profile_builder_destroy(b);
+}
+
 static void the_default_value(void **state)
 {
 	struct profile *profile = sample_profile();
@@ -147,6 +180,7 @@ int main(void)
 		cmocka_unit_test(equal_things_are_one),
 		cmocka_unit_test(refuses_indices_that_do_not_exist),
 		cmocka_unit_test(many_samples),
+		cmocka_unit_test(equal_labels_are_shared),
 		cmocka_unit_test(the_default_value),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
