@@ -9,6 +9,7 @@
 
 #include "agent/proc_maps.h"
 #include "base/scope.h"
+#include "base/text_clean.h"
 
 /* All instances of one tgid, the newest first. */
 struct tgid_entry {
@@ -28,6 +29,8 @@ struct process_table {
 	void *context;
 	process_jit_fn on_jit;
 	void *jit_context;
+	process_exec_fn on_exec;
+	void *exec_context;
 };
 
 int process_table_create(struct image_table *images, uint64_t budget_bytes, struct process_table **table_out)
@@ -53,6 +56,12 @@ void process_table_watch_jit(struct process_table *t, process_jit_fn fn, void *c
 {
 	t->on_jit = fn;
 	t->jit_context = context;
+}
+
+void process_table_watch_exec(struct process_table *t, process_exec_fn fn, void *context)
+{
+	t->on_exec = fn;
+	t->exec_context = context;
 }
 
 static void tell_change(struct process_table *t, struct process *process)
@@ -90,6 +99,30 @@ static void set_name(struct process *process, const char *name)
 
 	memcpy(process->name, name, n);
 	process->name[n] = '\0';
+}
+
+/* path: of a file, as the kernel writes it. */
+static void set_executable(struct process *process, const char *path)
+{
+	static const char DELETED[] = " (deleted)";
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	size_t n = strlen(name), deleted = sizeof(DELETED) - 1;
+
+	if (n > deleted && strcmp(name + n - deleted, DELETED) == 0)
+		n -= deleted;
+	text_clean(name, n, process->executable, sizeof(process->executable));
+}
+
+static void read_executable(struct process *process)
+{
+	char link[32], path[4096];
+
+	snprintf(link, sizeof(link), "/proc/%d/exe", process->tgid);
+	ssize_t n = readlink(link, path, sizeof(path) - 1);
+	if (n <= 0)
+		return;
+	path[n] = '\0';
+	set_executable(process, path);
 }
 
 /* A new newest instance. mappings: its reference is taken over; NULL: an empty set. */
@@ -145,7 +178,10 @@ static void apply_fork(struct process_table *t, const struct task_record *record
 		child->forked_from = from->serial;
 		child->jit_dump = from->jit_dump ? jit_dump_place_copy(from->jit_dump) : NULL;
 		child->in_kernel = from->in_kernel; /* the kernel program passes a parent's mappings on */
+		child->is_kernel_thread = from->is_kernel_thread;
+		child->cgroup = from->cgroup;
 		set_name(child, from->name);
+		memcpy(child->executable, from->executable, sizeof(child->executable));
 	}
 }
 
@@ -160,12 +196,16 @@ static void apply_comm(struct process_table *t, const struct task_record *record
 		return;
 	}
 	int32_t parent = process ? process->parent : 0;
+	uint64_t cgroup = process ? process->cgroup : 0;
 	process = begin_instance(t, record->pid, record->time_ns, NULL);
 	if (!process)
 		return;
 	process->parent = parent;
+	process->cgroup = cgroup;
 	process->complete = true;
 	set_name(process, record->text);
+	if (t->on_exec)
+		t->on_exec(t->exec_context, process);
 }
 
 static void add_mapping(struct process_table *t, struct process *process, const struct mapping *mapping)
@@ -259,6 +299,9 @@ static void apply_mmap(struct process_table *t, const struct task_record *record
 		.file_offset = record->file_offset,
 		.image = image_of(t, process, &sight, record->inode != 0),
 	};
+	/* The first one behind an exec is the program's. */
+	if (!process->executable[0] && process->complete && !process->forked_from && process->start_ns && names_file(record->text))
+		set_executable(process, record->text);
 	/* Only for files: anonymous memory comes in tens of thousands, and each look-up after an addition costs a merge. */
 	if (mapping.image != MAPPING_NO_IMAGE) {
 		const struct mapping *known = mapset_find(process->mappings, mapping.start);
@@ -349,6 +392,7 @@ static int read_mappings(struct process_table *t, struct process *process, uint6
 	struct proc_stat stat;
 	if (proc_stat_read(process->tgid, &stat) == 0)
 		set_name(process, stat.comm);
+	read_executable(process);
 	process->complete = true;
 	process->read_epoch = epoch;
 	return 0;

@@ -14,7 +14,7 @@
 #include "agent/mapset.h"
 #include "agent/task_events.h"
 
-#define PROCESS_NAME_MAX 64
+#define PROCESS_NAME_MAX 64 /* of the executable's base name too: a longer one is cut */
 
 struct process_table;
 
@@ -44,7 +44,11 @@ struct process {
 	bool in_kernel;	      /* the kernel program may have its mappings: set by who puts them there */
 	uint32_t space, space_serial; /* ... the address space there that it holds: slot + 1, 0: none of its own */
 	uint64_t forked_from; /* serial of the process whose memory it began with; 0 after an exec */
+	uint64_t cgroup;      /* of cgroup_names_read(), kept here for who asks for it; a fork and an exec take it over. 0: not read */
+	uint64_t cgroup_ns;   /* CLOCK_MONOTONIC of that; 0: it was taken over */
+	uint64_t cgroup_v2;   /* the id of its cgroup (v2) then */
 	char name[PROCESS_NAME_MAX];
+	char executable[PROCESS_NAME_MAX]; /* base name of the file that it executed; "": not known, or a kernel thread */
 	struct mapset *mappings;
 	struct jit_dump_place *jit_dump; /* NULL: none */
 	struct process *older; /* earlier instance of the same tgid */
@@ -69,6 +73,10 @@ void process_table_watch(struct process_table *t, process_change_fn fn, void *co
 /* Called for a record that a process has executable memory without a file: it may make code. */
 typedef void (*process_jit_fn)(void *context, const struct process *process);
 void process_table_watch_jit(struct process_table *t, process_jit_fn fn, void *context);
+
+/* Called when a process executed something: it may be in a place of its own since its fork, and gone soon. */
+typedef void (*process_exec_fn)(void *context, struct process *process);
+void process_table_watch_exec(struct process_table *t, process_exec_fn fn, void *context);
 
 /* Apply a record. In the order of their times. */
 void process_table_apply(struct process_table *t, const struct task_record *record);

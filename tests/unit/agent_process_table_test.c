@@ -184,6 +184,86 @@ static void losses_make_it_read_again(void **state)
 	assert_null(mapset_find(self->mappings, 0x1000));
 }
 
+static void file_at(struct fixture *f, int32_t pid, uint64_t start, const char *path, uint64_t time_ns)
+{
+	struct task_record record = {.type = TASK_MMAP, .time_ns = time_ns, .pid = pid, .start = start, .end = start + 0x1000,
+				     .inode = 5, .text = path};
+
+	process_table_apply(f->table, &record);
+}
+
+static const char *executable_at(struct fixture *f, int32_t pid, uint64_t time_ns)
+{
+	struct process *process = process_table_find(f->table, pid, time_ns, 1, 0);
+
+	return process ? process->executable : "none";
+}
+
+/* The first file that is mapped behind an exec. */
+static void executables(void **state)
+{
+	struct fixture *f = *state;
+
+	fork_at(f, PID + 1, PID, 100);
+	exec_at(f, PID, "worker", 200);
+	map_at(f, PID, 0x10000, 210);
+	file_at(f, PID, 0x1000, "/usr/sbin/my server", 220);
+	file_at(f, PID, 0x3000, "/lib/ld-linux.so.2", 230);
+	assert_string_equal(executable_at(f, PID, 250), "my server");
+	/* A child runs the same, until it executes something else. */
+	fork_at(f, PID, PID + 2, 300);
+	assert_string_equal(executable_at(f, PID + 2, 310), "my server");
+	exec_at(f, PID + 2, "x", 400);
+	assert_string_equal(executable_at(f, PID + 2, 410), "");
+	file_at(f, PID + 2, 0x1000, "/memfd:jit\n (deleted)", 420);
+	assert_string_equal(executable_at(f, PID + 2, 430), "memfd:jit?");
+	assert_string_equal(executable_at(f, PID + 2, 310), "my server");
+	/* What a process maps whose beginning is not known is not its executable. */
+	fork_at(f, PID + 9, PID + 3, 500);
+	file_at(f, PID + 3, 0x1000, "/lib/plugin.so", 510);
+	assert_string_equal(executable_at(f, PID + 3, 520), "");
+	/* Of a process that was there before, /proc tells. Under valgrind that is valgrind. */
+	char self[4096];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	assert_true(n > 0);
+	self[n] = '\0';
+	if (strstr(self, "agent_process_table_test"))
+		assert_string_equal(executable_at(f, getpid(), 1), "agent_process_table_test");
+}
+
+static void note_exec(void *context, struct process *process)
+{
+	assert_int_equal(process->tgid, PID + 2);
+	assert_int_equal(process->cgroup, 77);
+	assert_string_equal(process->name, "x");
+	++*(int *)context;
+}
+
+static void what_forks_and_execs_take_over(void **state)
+{
+	struct fixture *f = *state;
+	int execs = 0;
+
+	process_table_watch_exec(f->table, note_exec, &execs);
+	fork_at(f, PID + 1, PID, 100);
+	struct process *process = process_table_find(f->table, PID, 110, 1, 0);
+	assert_non_null(process);
+	process->cgroup = 77;
+	process->cgroup_ns = 100;
+	process->is_kernel_thread = true;
+	fork_at(f, PID, PID + 2, 200);
+	process = process_table_find(f->table, PID + 2, 210, 1, 0);
+	assert_int_equal(process->cgroup, 77);
+	assert_int_equal(process->cgroup_ns, 0);
+	assert_true(process->is_kernel_thread);
+	/* A helper that the kernel starts is no thread of it. */
+	exec_at(f, PID + 2, "x", 300);
+	assert_int_equal(execs, 1);
+	process = process_table_find(f->table, PID + 2, 310, 1, 0);
+	assert_int_equal(process->cgroup, 77);
+	assert_false(process->is_kernel_thread);
+}
+
 #define WITH_TABLE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -196,6 +276,8 @@ int main(void)
 		WITH_TABLE(the_budget_holds),
 		WITH_TABLE(processes_that_were_there_are_read_from_proc),
 		WITH_TABLE(losses_make_it_read_again),
+		WITH_TABLE(executables),
+		WITH_TABLE(what_forks_and_execs_take_over),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
