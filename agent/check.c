@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "agent/arguments.h"
+#include "agent/cgroup_names.h"
 #include "agent/event.h"
 #include "agent/json_writer.h"
 #include "base/scope.h"
@@ -230,6 +231,9 @@ static void check_limits(struct checks *c)
 	else
 		remedy(add(c, "cgroup v2", CHECK_NOTE, "not mounted: --cgroup does not work"),
 		       "mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified");
+	if (cgroup_names_is_inside(NULL))
+		remedy(add(c, "cgroup namespace", CHECK_NOTE, "not the host's: labels know containers and units below it only"),
+		       "run hearth on the host, or its container with the host's cgroup namespace (docker: --cgroupns=host)");
 	int err = event_find("sched:sched_switch", &event);
 	if (err == 0)
 		add(c, "tracepoints", CHECK_OK, "readable");

@@ -44,6 +44,8 @@ static const char HELP[] =
 	"      --window SECONDS      length of a window, such as 10 or 1m (10)\n"
 	"  -e, --event EVENT         cycles, cpu-clock or task-clock (cycles where there is a PMU, else cpu-clock)\n"
 	"      --idle                sample also the idle task\n"
+	"      --tid                 tell threads apart by their ids: a label tid on each sample, and a row for each thread\n"
+	"      --host-root DIR       where the host's files are, for hearth in a container: /sys/fs/cgroup, /var/log and /etc/hostname below it\n"
 	"      --max-cpu PERCENT     hearth's own budget, of the whole machine: above it, it lowers its rate (1)\n"
 	"      --unwind-budget BYTES memory in the kernel for the unwind tables of code without frame pointers (64M)\n"
 	"      --demangle STYLE      names in full, short (without parameters and template arguments), or none: as the linker saw them (full)\n"
@@ -65,6 +67,8 @@ enum {
 	OPTION_KERNEL_ADDRESSES,
 	OPTION_LOG_FORMAT,
 	OPTION_UNWIND_BUDGET,
+	OPTION_TID,
+	OPTION_HOST_ROOT,
 };
 
 static const struct option OPTIONS[] = {
@@ -74,6 +78,8 @@ static const struct option OPTIONS[] = {
 	{"window", required_argument, NULL, OPTION_WINDOW},
 	{"event", required_argument, NULL, 'e'},
 	{"idle", no_argument, NULL, OPTION_IDLE},
+	{"tid", no_argument, NULL, OPTION_TID},
+	{"host-root", required_argument, NULL, OPTION_HOST_ROOT},
 	{"max-cpu", required_argument, NULL, OPTION_MAX_CPU},
 	{"unwind-budget", required_argument, NULL, OPTION_UNWIND_BUDGET},
 	NAME_OPTIONS_DEMANGLE,
@@ -96,7 +102,8 @@ struct agent_options {
 	const char *event_name;
 	struct event event;
 	double max_share;
-	bool idle, kernel_addresses, json, quiet;
+	const char *host_root; /* NULL: none */
+	bool idle, tid, kernel_addresses, json, quiet;
 };
 
 struct agent {
@@ -146,6 +153,12 @@ static int take_option(int option, struct agent_options *o)
 		return 0;
 	case OPTION_IDLE:
 		o->idle = true;
+		return 0;
+	case OPTION_TID:
+		o->tid = true;
+		return 0;
+	case OPTION_HOST_ROOT:
+		o->host_root = optarg;
 		return 0;
 	case OPTION_MAX_CPU:
 		return parse_share(optarg, &o->max_share) ? 0 : DONE(STATUS_USAGE);
@@ -244,6 +257,7 @@ static int start(struct agent *a)
 			    .period = 1,
 			    .window_ns = o->window_ns,
 			    .sample_idle = o->idle,
+			    .by_thread = o->tid,
 			    .unwind_budget_bytes = o->unwind_budget_bytes,
 			    .cgroup_fd = -1},
 		.kernel_addresses = o->kernel_addresses,
@@ -251,6 +265,7 @@ static int start(struct agent *a)
 		.demangle = o->naming.demangle,
 		.name_cache = o->naming.cache,
 		.name_cache_bytes = o->naming.cache_bytes,
+		.host_root = o->host_root,
 		.debuginfod_urls = o->naming.debuginfod_urls,
 		.slow_files_ns = o->window_ns / SLOW_FILES_PART,
 	};
@@ -274,6 +289,9 @@ static int start(struct agent *a)
 	a->window_end_ns = clock_ns(CLOCK_MONOTONIC) + o->window_ns;
 	log_line(LOG_INFO, "sampling %s on the whole machine at %" PRIu64 " Hz, windows of %.1f s into %s", o->event.name,
 		 o->rate_hz, (double)o->window_ns / 1e9, o->output);
+	if (cgroup_names_is_inside(NULL))
+		log_line(LOG_WARNING, "hearth is in a cgroup namespace of its own: labels know containers and units below it only; give its "
+				      "container the host's (docker: --cgroupns=host)");
 	return 0;
 }
 

@@ -134,6 +134,7 @@ static int open_session(struct recording *r)
 			    .period = o->period,
 			    .window_ns = o->duration_ns && o->duration_ns < WINDOW_NS ? o->duration_ns : WINDOW_NS,
 			    .sample_idle = o->idle,
+			    .by_thread = o->tid,
 			    .only_targets = o->n_pids || o->command,
 			    .inherit = o->inherit || o->command,
 			    .unwind_budget_bytes = o->unwind_budget_bytes,
@@ -143,6 +144,7 @@ static int open_session(struct recording *r)
 		.demangle = o->naming.demangle,
 		.name_cache = o->naming.cache,
 		.name_cache_bytes = o->naming.cache_bytes,
+		.host_root = o->host_root,
 		.debuginfod_urls = o->naming.debuginfod_urls,
 	};
 	struct why why;

@@ -7,8 +7,11 @@
 
 #include "agent/frame_table.h"
 #include "agent/frame_names.h"
+#include "agent/sample_labels.h"
 #include "base/clock.h"
 #include "pprof/profile_builder.h"
+
+#define CGROUP_FRESH_NS (10 * NS_PER_S) /* a process may be moved to another cgroup */
 
 /* One stack of the window, before its frames have names. */
 struct folded {
@@ -16,7 +19,7 @@ struct folded {
 	uint64_t serial;      /* of the process instance; 0: not known */
 	uint64_t count;
 	uint64_t first_ns;	     /* of its first sample */
-	profile_str process, thread; /* names */
+	uint32_t labels; /* set of sample_labels */
 	int32_t tgid, parent;
 	uint32_t first; /* in stacks: kernel frames, then user frames, leaf first */
 	uint16_t n_kernel, n_user;
@@ -30,7 +33,6 @@ struct building {
 	struct profile_builder *builder;
 	struct entry_names entries;
 	struct frame_names names;
-	profile_str key_pid, key_process, key_thread;
 };
 
 struct fold {
@@ -39,7 +41,8 @@ struct fold {
 	struct image_table *images;
 	struct name_sources sources;
 	struct unwinder *unwinder;
-	uint64_t window, epoch;
+	uint64_t window, epoch, now_ns;
+	struct sample_labels *labels;
 	const struct process *process; /* whose stack is at hand */
 	uint64_t jit_serial; /* of the process that jit_slot belongs to */
 	uint32_t jit_slot;
@@ -71,6 +74,8 @@ int fold_create(const struct fold_options *options, struct process_table *proces
 	f->slots = calloc(f->n_slots, sizeof(f->slots[0]));
 	f->locations = malloc((KERNEL_FRAMES_MAX + USER_FRAMES_MAX + 3) * sizeof(f->locations[0]));
 	int err = f->slots && f->locations ? frame_table_init(&f->frames) : -ENOMEM;
+	if (err == 0)
+		err = sample_labels_create(&f->labels);
 	if (err < 0) {
 		fold_destroy(f);
 		return err;
@@ -79,8 +84,10 @@ int fold_create(const struct fold_options *options, struct process_table *proces
 	return 0;
 }
 
-void fold_begin_drain(struct fold *f, uint64_t window, uint64_t epoch)
+void fold_begin_drain(struct fold *f, uint64_t window, uint64_t epoch, uint64_t now_ns)
 {
+	f->now_ns = now_ns;
+	cgroup_names_begin(f->options.cgroups, now_ns);
 	f->window = window;
 	f->epoch = epoch;
 	f->jit_serial = 0; /* each process is seen anew in each window */
@@ -216,11 +223,6 @@ static int push_user_stack(struct fold *f, struct folded *stack, struct mapset *
 	return 0;
 }
 
-static int64_t intern(struct profile_builder *b, const char *text)
-{
-	return profile_builder_string(b, text, strlen(text));
-}
-
 static int begin_profile(struct fold *f)
 {
 	struct building *b = &f->building;
@@ -230,29 +232,57 @@ static int begin_profile(struct fold *f)
 	int err = profile_builder_create(&b->builder);
 	if (err < 0)
 		return err;
-	int64_t pid = intern(b->builder, "pid"), process = intern(b->builder, "process"),
-		thread = intern(b->builder, "thread");
-	err = pid < 0 || process < 0 || thread < 0 ? -ENOMEM : entry_names_init(&b->entries, b->builder);
+	err = entry_names_init(&b->entries, b->builder);
 	if (err < 0) {
 		profile_builder_destroy(b->builder);
 		b->builder = NULL;
 		return err;
 	}
-	b->key_pid = (profile_str)pid;
-	b->key_process = (profile_str)process;
-	b->key_thread = (profile_str)thread;
 	return 0;
 }
 
-static int name_stack(struct fold *f, struct folded *stack, const struct process *process, const char *comm)
+/* What /proc/PID/cgroup says, read when it is not known or may have changed. */
+static const struct cgroup *cgroup_of_process(struct fold *f, struct process *process, uint64_t v2)
 {
-	const char *name = process ? process->name : stack->tgid ? comm : "[idle]";
-	int64_t process_id = intern(f->building.builder, name), thread_id = intern(f->building.builder, comm);
+	bool fresh = process->cgroup && process->cgroup_ns && process->cgroup_v2 == v2 &&
+		     f->now_ns - process->cgroup_ns < CGROUP_FRESH_NS;
+	uint64_t id = fresh || process->end_ns != UINT64_MAX ? 0 : cgroup_names_read(f->options.cgroups, process->tgid);
 
-	if (process_id < 0 || thread_id < 0)
-		return -ENOMEM;
-	stack->process = (profile_str)process_id;
-	stack->thread = (profile_str)thread_id;
+	if (id) {
+		process->cgroup = id;
+		process->cgroup_ns = f->now_ns;
+		process->cgroup_v2 = v2;
+	}
+	const struct cgroup *cgroup = process->cgroup ? cgroup_names_find(f->options.cgroups, process->cgroup) : NULL;
+	if (!cgroup)
+		process->cgroup_ns = 0; /* forgotten for the budget */
+	return cgroup;
+}
+
+/* Where hierarchies of v1 are, they tell first: in v2 the process may be in the root. */
+static void find_cgroup(struct fold *f, struct process *process, uint64_t id, struct sample_owner *owner)
+{
+	if (process && !process->is_kernel_thread && cgroup_names_by_process(f->options.cgroups)) {
+		owner->cgroup = cgroup_of_process(f, process, id);
+		owner->cgroup_id = process->cgroup;
+		if (owner->cgroup && owner->cgroup->path[0])
+			return;
+	}
+	owner->cgroup = cgroup_names_find(f->options.cgroups, id);
+	owner->cgroup_id = id;
+}
+
+static int label_stack(struct fold *f, struct folded *stack, struct process *process, const struct arena_entry *entry)
+{
+	struct sample_owner owner = {.process = process, .tgid = stack->tgid, .tid = entry->tid};
+
+	memcpy(owner.comm, entry->comm, sizeof(entry->comm));
+	if (stack->tgid)
+		find_cgroup(f, process, entry->cgroup, &owner);
+	int64_t labels = sample_labels_find(f->labels, f->building.builder, &owner);
+	if (labels < 0)
+		return (int)labels;
+	stack->labels = (uint32_t)labels;
 	return 0;
 }
 
@@ -279,14 +309,12 @@ static const uint64_t *user_frames(struct folded *stack, const struct deferred_s
 	return deferred->frames;
 }
 
-static int fold_new(struct fold *f, struct folded *stack, const struct process *process,
-		    const struct arena_entry *entry, const uint64_t *frames)
+static int fold_new(struct fold *f, struct folded *stack, struct process *process, const struct arena_entry *entry,
+		    const uint64_t *frames)
 {
-	char comm[sizeof(entry->comm) + 1] = "";
 	size_t n_user;
 
-	memcpy(comm, entry->comm, sizeof(entry->comm));
-	int err = name_stack(f, stack, process, comm);
+	int err = label_stack(f, stack, process, entry);
 	for (size_t i = 0; err == 0 && i < entry->n_kernel; i++)
 		err = push(f, FRAME_KERNEL, FRAME_NO_IMAGE, i ? frames[i] - 1 : frames[i]);
 	if (err < 0)
@@ -310,7 +338,7 @@ static int fold_new(struct fold *f, struct folded *stack, const struct process *
 int fold_add(void *fold, const struct arena_entry *entry, const uint64_t *frames)
 {
 	struct fold *f = fold;
-	const struct process *process = NULL;
+	struct process *process = NULL;
 
 	int err = begin_profile(f);
 	if (err == 0)
@@ -450,18 +478,12 @@ static int describe_profile(const struct fold *f, const struct fold_window *wind
 	return err;
 }
 
-/* pid is a number and the names are strings: a Pyroscope server makes a series of each distinct string (PROTOCOLS.md), and
- * a series for each pid would be too many; a series for each program is what users look for. */
 static int add_sample(struct fold *f, const struct folded *stack, enum account_cut cut, int64_t weight)
 {
 	struct building *b = &f->building;
 	int64_t values[2] = {(int64_t)stack->count, (int64_t)stack->count * weight};
-	struct profile_label labels[] = {
-		{.key = b->key_pid, .num = stack->tgid},
-		{.key = b->key_process, .str = stack->process},
-		{.key = b->key_thread, .str = stack->thread},
-	};
-	size_t n = 0;
+	size_t n = 0, n_labels;
+	const struct profile_label *labels = sample_labels_get(f->labels, stack->labels, &n_labels);
 
 	for (size_t i = 0; i < (size_t)stack->n_kernel + stack->n_user; i++)
 		f->locations[n++] = f->frames.frames[f->stacks[stack->first + i]].location;
@@ -471,8 +493,7 @@ static int add_sample(struct fold *f, const struct folded *stack, enum account_c
 			return (int)mark;
 		f->locations[n++] = (uint32_t)mark;
 	}
-	int64_t added = profile_builder_sample(b->builder, f->locations, n, labels, sizeof(labels) / sizeof(labels[0]),
-					       values);
+	int64_t added = profile_builder_sample(b->builder, f->locations, n, labels, n_labels, values);
 	return added < 0 ? (int)added : 0;
 }
 
@@ -534,6 +555,7 @@ int fold_finish(struct fold *f, const struct fold_window *window, struct account
 	*account_inout = a;
 	profile_builder_destroy(f->building.builder);
 	f->building = (struct building){0};
+	sample_labels_clear(f->labels);
 	f->n_folded = 0;
 	f->n_stacks = 0;
 	f->jit_serial = 0;
@@ -553,6 +575,7 @@ void fold_destroy(struct fold *f)
 	if (!f)
 		return;
 	frame_table_deinit(&f->frames);
+	sample_labels_destroy(f->labels);
 	free(f->stacks);
 	free(f->folded);
 	free(f->slots);

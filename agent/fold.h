@@ -6,6 +6,7 @@
 #define HEARTH_AGENT_FOLD_H
 
 #include "agent/accounting.h"
+#include "agent/cgroup_names.h"
 #include "agent/frame_names.h"
 #include "agent/process_table.h"
 #include "agent/unwinder.h"
@@ -20,6 +21,7 @@ struct fold_options {
 	uint64_t rate_hz;
 	uint64_t period; /* of events by occurrence */
 	bool kernel_addresses; /* write kernel addresses into profiles */
+	struct cgroup_names *cgroups; /* borrowed */
 };
 
 /* What a finished window was. */
@@ -34,8 +36,8 @@ struct fold_window {
 int fold_create(const struct fold_options *options, struct process_table *processes, struct image_table *images,
 		const struct name_sources *sources, struct unwinder *unwinder, struct fold **fold_out);
 
-/* The window and the losses known, for process_table_find(). Before the fold_add()s of a drain. */
-void fold_begin_drain(struct fold *f, uint64_t window, uint64_t epoch);
+/* The window and the losses known, for process_table_find(). now_ns: CLOCK_MONOTONIC. Before the fold_add()s of a drain. */
+void fold_begin_drain(struct fold *f, uint64_t window, uint64_t epoch, uint64_t now_ns);
 
 /* Take one stack: a sampler_entry_fn with the fold as context. */
 int fold_add(void *fold, const struct arena_entry *entry, const uint64_t *frames);

@@ -29,6 +29,7 @@ static const char HELP[] =
 	"      --cgroup PATH         what runs below this cgroup (v2), for example system.slice/ssh.service\n"
 	"  -- COMMAND [ARG]...       run a command: sample it and its children, pass on its exit status\n"
 	"      --idle                also the idle task\n"
+	"      --tid                 tell threads apart by their ids: a label tid on each sample, and a row for each thread\n"
 	"\n"
 	"How:\n"
 	"  -F, --freq HZ             samples a second on each CPU (99)\n"
@@ -42,6 +43,7 @@ static const char HELP[] =
 	"      --name-cache-budget BYTES\n"
 	"                            of that folder, such as 1G: the least recently used goes first (256M; 0: none is kept)\n"
 	"      --debuginfod URLS     servers of debug files that are not here (DEBUGINFOD_URLS); '' asks none\n"
+	"      --host-root DIR       where the host's files are, for hearth in a container: /sys/fs/cgroup and /var/log below it\n"
 	"      --names-wait SECONDS  at the end, for debug information that is being read: such as 0, 10 or 1m (10)\n"
 	"\n"
 	"What to write:\n"
@@ -59,6 +61,8 @@ enum {
 	OPTION_INHERIT = 256,
 	OPTION_CGROUP,
 	OPTION_IDLE,
+	OPTION_TID,
+	OPTION_HOST_ROOT,
 	OPTION_UNWIND_BUDGET,
 	OPTION_NAMES_WAIT,
 	OPTION_FORMAT,
@@ -72,6 +76,8 @@ static const struct option OPTIONS[] = {
 	{"inherit", no_argument, NULL, OPTION_INHERIT},
 	{"cgroup", required_argument, NULL, OPTION_CGROUP},
 	{"idle", no_argument, NULL, OPTION_IDLE},
+	{"tid", no_argument, NULL, OPTION_TID},
+	{"host-root", required_argument, NULL, OPTION_HOST_ROOT},
 	{"freq", required_argument, NULL, 'F'},
 	{"duration", required_argument, NULL, 'd'},
 	{"event", required_argument, NULL, 'e'},
@@ -136,6 +142,12 @@ static int take_option(int option, struct record_options *o, struct given *given
 		return 0;
 	case OPTION_IDLE:
 		o->idle = true;
+		return 0;
+	case OPTION_TID:
+		o->tid = true;
+		return 0;
+	case OPTION_HOST_ROOT:
+		o->host_root = optarg;
 		return 0;
 	case OPTION_UNWIND_BUDGET:
 		return argument_bytes("--unwind-budget", optarg, UNWIND_BUDGET_MIN, UNWIND_BUDGET_MAX, &o->unwind_budget_bytes)

@@ -33,7 +33,8 @@ struct record_options {
 	uint64_t duration_ns; /* 0: until it is told to end */
 	const char *cgroup;   /* NULL: any */
 	char **command;	      /* NULL: none */
-	bool inherit, idle, json, quiet, kernel_addresses;
+	const char *host_root; /* NULL: none */
+	bool inherit, idle, tid, json, quiet, kernel_addresses;
 };
 
 /* Returns 0: go on; else the exit status + 1 (help was printed, or an error). */

@@ -42,6 +42,9 @@ struct sampler {
 	struct bpf_program *program; /* of the skeleton: the one that this kernel and event take */
 	struct cpu_events *events;
 	struct ring_buffer *ring;
+	struct ring_buffer *cgroups; /* that were made */
+	sampler_cgroup_fn cgroup_fn; /* while they are read */
+	void *cgroup_context;
 	struct cpu_account *accounts;
 	int n_cpus;
 	int arena_fds[GENERATIONS];
@@ -228,6 +231,7 @@ static void choose_programs(struct sampler *s)
 	s->skel->rodata->filter_targets = targets;
 	s->skel->rodata->filter_cgroup = s->options.cgroup_fd >= 0;
 	s->skel->rodata->sample_idle = s->options.sample_idle;
+	s->skel->rodata->by_thread = s->options.by_thread;
 }
 
 static int on_wake(void *context, void *data, size_t bytes)
@@ -236,6 +240,16 @@ static int on_wake(void *context, void *data, size_t bytes)
 	(void)context;
 	(void)data;
 	(void)bytes;
+	return 0;
+}
+
+static int on_cgroup(void *context, void *data, size_t bytes)
+{
+	const struct sampler *s = context;
+	const struct cgroup_record *record = data;
+
+	if (bytes > sizeof(*record))
+		s->cgroup_fn(s->cgroup_context, record->id, (const char *)(record + 1), bytes - sizeof(*record));
 	return 0;
 }
 
@@ -288,7 +302,9 @@ static int load(struct sampler *s)
 			return err;
 	}
 	s->ring = ring_buffer__new(bpf_map__fd(s->skel->maps.wakes), on_wake, s, NULL);
-	return s->ring ? 0 : -errno;
+	if (s->ring)
+		s->cgroups = ring_buffer__new(bpf_map__fd(s->skel->maps.cgroups_made), on_cgroup, s, NULL);
+	return s->ring && s->cgroups ? 0 : -errno;
 }
 
 int sampler_open(const struct sampler_options *options, struct sampler **sampler_out, struct why *why)
@@ -352,6 +368,8 @@ int sampler_start(struct sampler *s, struct why *why)
 		return why_set(why, err, "attaching to the scheduler's tracepoints: %s", strerror(-err));
 	/* Kernels without this tracepoint notice a change of mappings a moment later. */
 	attach(s->skel->progs.change_mappings, &s->skel->links.change_mappings);
+	/* Without this one cgroups are asked for when they were sampled, and those that are gone by then have no names. */
+	attach(s->skel->progs.learn_cgroup, &s->skel->links.learn_cgroup);
 	err = cpu_events_create(&s->options.event, s->options.rate_hz, s->options.period, bpf_program__fd(s->program),
 				s->n_cpus, &s->events);
 	if (err < 0)
@@ -502,6 +520,13 @@ int sampler_check_cpus(struct sampler *s)
 	return reopened;
 }
 
+void sampler_read_cgroups(struct sampler *s, sampler_cgroup_fn fn, void *context)
+{
+	s->cgroup_fn = fn;
+	s->cgroup_context = context;
+	ring_buffer__consume(s->cgroups);
+}
+
 int sampler_set_rate(struct sampler *s, uint64_t rate_hz)
 {
 	s->options.rate_hz = rate_hz;
@@ -548,6 +573,7 @@ void sampler_close(struct sampler *s)
 		return;
 	cpu_events_close(s->events);
 	ring_buffer__free(s->ring);
+	ring_buffer__free(s->cgroups);
 	for (int i = 0; i < GENERATIONS; i++) {
 		if (s->arenas[i])
 			munmap(s->arenas[i], s->mapped_bytes);

@@ -23,6 +23,7 @@ struct sampler_options {
 	bool only_targets;    /* sample only processes given to sampler_target() */
 	bool inherit;	      /* children of targets are targets */
 	uint64_t unwind_budget_bytes; /* of unwind tables in the kernel */
+	bool by_thread;	      /* tell threads apart: a stack of each */
 	int cgroup_fd;	      /* sample only below this cgroup v2 folder; -1: all */
 };
 
@@ -72,6 +73,10 @@ int sampler_drain(struct sampler *s, sampler_entry_fn fn, void *context, struct 
 
 /* Look for CPUs that went or came (SAFETY 18); call about once a second. Returns the number of events that were opened again. */
 int sampler_check_cpus(struct sampler *s);
+
+/* Hand over the cgroups (v2) that were made since the last call. path: of bytes; may not end in NUL. */
+typedef void (*sampler_cgroup_fn)(void *context, uint64_t id, const char *path, size_t bytes);
+void sampler_read_cgroups(struct sampler *s, sampler_cgroup_fn fn, void *context);
 
 /* Change the rate of the running events. */
 int sampler_set_rate(struct sampler *s, uint64_t rate_hz);

@@ -18,6 +18,8 @@
 #define FILES_RESERVED	     128
 #define TASK_PAUSE_NS	     (5 * NS_PER_MS) /* between two looks at the process records while they stream */
 #define TASK_SETTLE_NS	     (1 * NS_PER_MS) /* a record is in its buffer this long after its time stamp */
+#define CGROUP_BUDGET_BYTES  (2u << 20)
+#define CGROUP_EXECS_MAX     512 /* whose /proc/PID/cgroup is read between two drains */
 #define CPU_CHECK_NS	     NS_PER_S
 #define FIRST_LOOK_NS	     NS_PER_S /* at what is sampled: its names are looked for while sampling goes on; then twice as late */
 
@@ -38,6 +40,8 @@ struct session {
 	struct frame_cache *frame_cache;
 	struct why names_trouble; /* "": none */
 	struct jit_files *jit;
+	struct cgroup_names *cgroups;
+	unsigned cgroup_execs; /* read since the last drain */
 	struct fold *fold;
 	int epoll_fd, task_timer_fd, cpu_timer_fd;
 	bool tasks_paused;
@@ -151,6 +155,38 @@ static void foresee_jit(void *context, const struct process *process)
 	jit_files_foresee(s->jit, process, s->window);
 }
 
+/* What runs for a moment is gone when it is asked for. */
+static void foresee_cgroup(void *context, struct process *process)
+{
+	struct session *s = context;
+
+	process->cgroup_ns = 0;
+	if (!cgroup_names_by_process(s->cgroups) || s->cgroup_execs >= CGROUP_EXECS_MAX)
+		return;
+	s->cgroup_execs++;
+	uint64_t id = cgroup_names_read(s->cgroups, process->tgid);
+	if (id)
+		process->cgroup = id;
+}
+
+static int open_cgroups(struct session *s)
+{
+	struct cgroup_names_options options = {
+		.host_root = s->options.host_root ? s->options.host_root : "",
+		.budget_bytes = CGROUP_BUDGET_BYTES,
+	};
+
+	int err = cgroup_names_create(&options, &s->cgroups);
+	if (err == 0)
+		process_table_watch_exec(s->processes, foresee_cgroup, s);
+	return err;
+}
+
+static void learn_cgroup(void *context, uint64_t id, const char *path, size_t bytes)
+{
+	cgroup_names_learn(context, id, path, bytes);
+}
+
 static int open_parts(struct session *s, struct why *why)
 {
 	struct fold_options fold = {
@@ -183,6 +219,9 @@ static int open_parts(struct session *s, struct why *why)
 		err = jit_files_create(s->images, &s->jit);
 	if (err == 0)
 		process_table_watch_jit(s->processes, foresee_jit, s);
+	if (err == 0)
+		err = open_cgroups(s);
+	fold.cgroups = s->cgroups;
 	struct name_sources sources = {s->symbolizer, s->name_tables, s->frame_cache, s->jit};
 	if (err == 0)
 		err = fold_create(&fold, s->processes, s->images, &sources, s->unwinder, &s->fold);
@@ -232,6 +271,7 @@ int session_start(struct session *s, struct why *why)
 		return err;
 	/* Sampling already: a machine with many processes loses no tick to the reading of /proc. */
 	process_table_scan(s->processes);
+	cgroup_names_scan(s->cgroups);
 	err = watch(s, task_events_fd(s->tasks), SOURCE_TASKS);
 	if (err == 0)
 		err = watch(s, sampler_wake_fd(s->sampler), SOURCE_WAKE);
@@ -308,7 +348,9 @@ static int drain(struct session *s, struct accounting *account)
 	read_tasks(s, now_ns);
 	task_events_stats(s->tasks, &tasks);
 	unwinder_begin_drain(s->unwinder, s->window, tasks.lost);
-	fold_begin_drain(s->fold, s->window, tasks.lost);
+	sampler_read_cgroups(s->sampler, learn_cgroup, s->cgroups);
+	fold_begin_drain(s->fold, s->window, tasks.lost, now_ns);
+	s->cgroup_execs = 0;
 	err = sampler_drain(s->sampler, fold_add, s->fold, &counts, &lost);
 	unwinder_end_drain(s->unwinder);
 	accounting_add_counts(account, &counts, lost);
@@ -336,6 +378,7 @@ static void check_cpus(struct session *s)
 		uint64_t age_ns = now_ns - s->window_start_ns;
 		s->look_ns = age_ns < s->options.sampler.window_ns && s->window == 1 ? now_ns + age_ns : 0;
 	}
+	sampler_read_cgroups(s->sampler, learn_cgroup, s->cgroups);
 	int reopened = sampler_check_cpus(s->sampler);
 	if (reopened > 0) {
 		s->cpus_reopened += (uint64_t)reopened;
@@ -496,6 +539,7 @@ void session_stats(const struct session *s, struct session_stats *stats_out)
 	if (s->name_cache)
 		name_cache_stats(s->name_cache, &stats.name_cache);
 	jit_files_stats(s->jit, &stats.jit);
+	cgroup_names_stats(s->cgroups, &stats.cgroups);
 	if (s->downloads)
 		debug_downloads_stats(s->downloads, &stats.downloads);
 	*stats_out = stats;
@@ -506,6 +550,7 @@ void session_close(struct session *s)
 	if (!s)
 		return;
 	fold_destroy(s->fold);
+	cgroup_names_destroy(s->cgroups);
 	frame_cache_destroy(s->frame_cache);
 	name_tables_destroy(s->name_tables);
 	name_cache_close(s->name_cache);

@@ -21,6 +21,7 @@ struct session_options {
 	const char *name_cache;	      /* folder of name tables; NULL: name_cache_folder() */
 	uint64_t name_cache_bytes;    /* its budget; 0: no folder */
 	uint64_t slow_files_ns;	      /* that files which are slow to read may cost a window; 0: no limit */
+	const char *host_root;	      /* see struct cgroup_names_options; NULL: none */
 	const char *debuginfod_urls;  /* servers of debug files, as in DEBUGINFOD_URLS; NULL or "": none */
 };
 
@@ -36,6 +37,7 @@ struct session_stats {
 	struct name_cache_stats name_cache; /* zeros when there is none */
 	struct jit_files_stats jit;
 	struct debug_downloads_stats downloads; /* the same */
+	struct cgroup_names_stats cgroups;
 	uint64_t map_bytes;
 	uint64_t children_lost;
 	uint64_t cpus_reopened;

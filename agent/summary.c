@@ -322,6 +322,28 @@ static void write_json_jit(const struct summary *s, struct json_writer *w)
 	json_object_end(w);
 }
 
+static void write_json_cgroups(const struct cgroup_names_stats *g, struct json_writer *w)
+{
+	json_object_begin(w, "cgroups");
+	json_uint(w, "known", g->known);
+	json_uint(w, "bytes", g->bytes);
+	json_uint(w, "learned", g->learned);
+	json_uint(w, "looked_up", g->looked_up);
+	json_uint(w, "unknown", g->unknown);
+	json_uint(w, "processes_read", g->processes_read);
+	json_uint(w, "evicted", g->evicted);
+	json_uint(w, "over_limit", g->over_limit);
+	json_uint(w, "cut", g->cut);
+	json_bool(w, "by_process", g->by_process);
+	json_bool(w, "by_walking", g->by_walking);
+	json_uint(w, "pods", g->pods.pods);
+	json_uint(w, "pod_containers", g->pods.containers);
+	json_uint(w, "pod_scans", g->pods.scans);
+	json_uint(w, "pod_names_malformed", g->pods.malformed);
+	json_uint(w, "pod_names_left_out", g->pods.left_out);
+	json_object_end(w);
+}
+
 static void write_json_self(const struct summary *s, struct json_writer *w)
 {
 	const struct session_stats *stats = s->stats;
@@ -388,6 +410,7 @@ void summary_write_json(const struct summary *s, FILE *stream)
 	write_json_names(s->stats, w);
 	write_json_symbolizer(&s->stats->symbolizer, w);
 	write_json_jit(s, w);
+	write_json_cgroups(&s->stats->cgroups, w);
 	write_json_self(s, w);
 	json_object_end(w);
 	fputc('\n', stream);

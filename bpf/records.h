@@ -70,14 +70,15 @@ struct arena_entry {
 	char comm[16];	/* of the thread; ends in NUL */
 	__u32 tgid;	/* in the initial pid namespace */
 	__u32 exec_id;	/* task_struct.self_exec_id: changes with each exec of the process */
-	__u16 n_kernel;
+	__u32 tid;	/* in the initial pid namespace; 0: not asked for */
 	__u16 n_user;
+	__u8 n_kernel;
 	__u8 user_end; /* enum stack_end */
-	__u8 reserved[3];
 	__u64 walk; /* from WALK_DEFERRED on: id of the deferred_record that finishes this stack; below: serial of the mapset it was walked by */
 };
 #define WALK_DEFERRED (1ULL << 40)
 _Static_assert(sizeof(struct arena_entry) == 80, "arena_entry is a wire format");
+_Static_assert(KERNEL_FRAMES_MAX < 256, "n_kernel is a byte");
 
 #define ENTRY_MAX_BYTES (sizeof(struct arena_entry) + (KERNEL_FRAMES_MAX + USER_FRAMES_MAX) * 8)
 
@@ -96,6 +97,13 @@ struct wake_record {
 	__u32 generation;
 };
 _Static_assert(sizeof(struct wake_record) == 8, "wake_record is a wire format");
+
+/* Ring buffer record: a cgroup (v2) was made. Followed by its path, which ends in NUL. */
+#define CGROUP_PATH_MAX 1024 /* as the kernel's tracepoints cut it (TRACE_CGROUP_PATH_LEN) */
+struct cgroup_record {
+	__u64 id;
+};
+_Static_assert(sizeof(struct cgroup_record) == 8, "cgroup_record is a wire format");
 
 /* Unwind tables in the kernel: chunks of memory, allocated one by one within a budget. Tables and mapsets lie in them; the agent
  * alone writes them, before it tells where they are. The slack lets a load at a masked offset be wider than a byte. */

@@ -35,6 +35,19 @@ struct task_struct {
 	unsigned int in_execve : 1;
 } __attribute__((preserve_access_index));
 
+struct kernfs_node {
+	__u64 id;
+} __attribute__((preserve_access_index));
+
+struct cgroup_root {
+	int hierarchy_id;
+} __attribute__((preserve_access_index));
+
+struct cgroup {
+	struct kernfs_node *kn;
+	struct cgroup_root *root;
+} __attribute__((preserve_access_index));
+
 struct pt_regs___kernel {
 	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax;
 	unsigned long ip, cs, flags, sp, ss;
@@ -54,6 +67,7 @@ const volatile unsigned long long hash_seed[2] = {0, 0};
 const volatile bool sample_idle = false;
 const volatile bool filter_targets = false;
 const volatile bool filter_cgroup = false;
+const volatile bool by_thread = false;
 
 /* Which arena is filled now: 0 or 1. Written by the agent only. */
 volatile unsigned long long generation = 0;
@@ -126,6 +140,24 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4096);
 } deferrals SEC(".maps");
+
+/* Cgroups that were made. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 131072); /* some 1,000, between two looks of the agent */
+} cgroups_made SEC(".maps");
+
+struct cgroup_scratch {
+	struct cgroup_record record;
+	char path[CGROUP_PATH_MAX];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct cgroup_scratch);
+} cgroup_scratch SEC(".maps");
 
 struct deferral {
 	struct deferred_record record;
@@ -573,6 +605,7 @@ static __always_inline int take_sample(void *ctx, bool in_user, struct registers
 		return 0;
 	}
 	key.tgid = ids >> 32;
+	key.tid = by_thread ? (__u32)ids : 0;
 	if (!wanted(key.tgid)) {
 		header->filtered++;
 		return 0;
@@ -611,15 +644,17 @@ static __always_inline int take_sample(void *ctx, bool in_user, struct registers
 		user_stack(s, header, in_user, regs, which, &key, &task, cpu);
 	}
 
-	key.n_kernel = n_kernel;
+	key.n_kernel = (__u8)n_kernel;
 	key.n_user = ((s->pos - head - sizeof(struct arena_entry)) >> 3) - n_kernel;
 	key.user_end = s->walk.end;
 	key.walk = s->walked_by;
 	hash_word(s, (__u64)key.tgid << 32 | key.exec_id);
 	hash_word(s, *(__u64 *)&key.comm[0]);
 	hash_word(s, *(__u64 *)&key.comm[8]);
-	hash_word(s, key.cgroup ^ (__u64)key.n_kernel << 48 ^ (__u64)key.user_end << 40);
+	hash_word(s, key.cgroup ^ n_kernel << 48 ^ (__u64)key.user_end << 40);
 	hash_word(s, key.walk);
+	if (by_thread)
+		hash_word(s, key.tid);
 	key.hash = s->hash;
 	key.check = s->check;
 	count_entry(arena, header, head, s->pos, &key, cpu);
@@ -733,6 +768,25 @@ int free_mappings(struct bpf_raw_tracepoint_args *ctx)
 
 	if (pid == tgid)
 		bpf_map_delete_elem(&unwind_processes, &tgid);
+	return 0;
+}
+
+/* A cgroup may be gone before the agent asks what it is called. The kernel holds a lock here, so that one place for all CPUs is enough. The agent
+ * looks when it has other things to do: whoever makes cgroups in thousands fills the ring, and costs no more. */
+SEC("raw_tp/cgroup_mkdir")
+int learn_cgroup(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct cgroup *cgroup = (void *)ctx->args[0];
+	__u32 zero = 0;
+	struct cgroup_scratch *scratch = bpf_map_lookup_elem(&cgroup_scratch, &zero);
+
+	if (!scratch || BPF_CORE_READ(cgroup, root, hierarchy_id))
+		return 0; /* of v1 */
+	scratch->record.id = BPF_CORE_READ(cgroup, kn, id);
+	long n = bpf_probe_read_kernel_str(scratch->path, sizeof(scratch->path), (void *)ctx->args[1]);
+	if (n <= 0 || n > (long)sizeof(scratch->path))
+		return 0;
+	bpf_ringbuf_output(&cgroups_made, scratch, sizeof(scratch->record) + n, BPF_RB_NO_WAKEUP);
 	return 0;
 }
 
