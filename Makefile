@@ -44,7 +44,7 @@ GENERATED := $(B)/bpf/sample.skel.h $(B)/pprof/profile.pb-c.h $(B)/pprof/flame_a
 
 .DEFAULT_GOAL := all
 .PHONY: all help deps test-deps bench-deps run test test-unit test-asan test-valgrind test-system test-kernels test-setup \
-	test-cfi test-names test-fuzz fuzz-cfi bench bench-cfi bench-confine bench-accuracy bench-programs install uninstall clean bench-window-names bench-names
+	test-cfi test-names test-fuzz fuzz-cfi bench bench-cfi bench-confine bench-accuracy bench-programs install uninstall clean bench-window-names bench-names bench-labels
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -266,6 +266,11 @@ $(B)/bench/cfi: $(B)/bench/cfi.o $(B)/libhearth.a
 bench-window-names: $(B)/bench/window_names ## what naming a window costs, with names held over windows and without
 	$(Q)$(B)/bench/window_names
 $(B)/bench/window_names: $(B)/bench/window_names.o $(B)/libhearth.a
+	$(call say,LINK,$@)$(CC) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
+
+bench-labels: $(B)/bench/labels ## what containers' and units' labels cost with 500 cgroups (root)
+	$(Q)$(B)/bench/labels
+$(B)/bench/labels: $(B)/bench/labels.o $(B)/libhearth.a
 	$(call say,LINK,$@)$(CC) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
 
 bench-confine: $(B)/bench/confine ## what the confined process costs, beside the same code in the same process

@@ -559,6 +559,13 @@ const struct cgroup *cgroup_names_find(struct cgroup_names *n, uint64_t id)
 	return &entry->cgroup;
 }
 
+int cgroup_tells(const struct cgroup *cgroup)
+{
+	if (!cgroup)
+		return 0;
+	return cgroup->container_id[0] ? 3 : cgroup->unit[0] ? 2 : cgroup->path[0] ? 1 : 0;
+}
+
 void cgroup_names_stats(const struct cgroup_names *n, struct cgroup_names_stats *stats_out)
 {
 	*stats_out = n->stats;

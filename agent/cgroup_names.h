@@ -69,6 +69,9 @@ uint64_t cgroup_names_read(struct cgroup_names *n, pid_t pid);
 /* id: of a cgroup (v2), or from cgroup_names_read(). NULL: not known. */
 const struct cgroup *cgroup_names_find(struct cgroup_names *n, uint64_t id);
 
+/* How much a cgroup tells: 3 a container, 2 a unit, 1 a path, 0 nothing. NULL is legal. */
+int cgroup_tells(const struct cgroup *cgroup);
+
 /* Whether hearth's cgroup namespace is not the machine's: paths then begin in the middle. proc: NULL: /proc. */
 bool cgroup_names_is_inside(const char *proc);
 

@@ -259,17 +259,18 @@ static const struct cgroup *cgroup_of_process(struct fold *f, struct process *pr
 	return cgroup;
 }
 
-/* Where hierarchies of v1 are, they tell first: in v2 the process may be in the root. */
+/* v2 is what the sample says itself. Where hierarchies of v1 are, they may tell more: in v2 a container may be in the root, or with its runtime. */
 static void find_cgroup(struct fold *f, struct process *process, uint64_t id, struct sample_owner *owner)
 {
-	if (process && !process->is_kernel_thread && cgroup_names_by_process(f->options.cgroups)) {
-		owner->cgroup = cgroup_of_process(f, process, id);
-		owner->cgroup_id = process->cgroup;
-		if (owner->cgroup && owner->cgroup->path[0])
-			return;
-	}
 	owner->cgroup = cgroup_names_find(f->options.cgroups, id);
 	owner->cgroup_id = id;
+	if (!process || process->is_kernel_thread || !cgroup_names_by_process(f->options.cgroups) || cgroup_tells(owner->cgroup) == 3)
+		return;
+	const struct cgroup *cgroup = cgroup_of_process(f, process, id);
+	if (cgroup_tells(cgroup) > cgroup_tells(owner->cgroup)) {
+		owner->cgroup = cgroup;
+		owner->cgroup_id = process->cgroup;
+	}
 }
 
 static int label_stack(struct fold *f, struct folded *stack, struct process *process, const struct arena_entry *entry)

@@ -78,6 +78,9 @@ static void ids_are_found_in_the_tree(void **state)
 	assert_string_equal(cgroup->container_id, ID);
 	assert_string_equal(cgroup->unit, "");
 	assert_string_equal(cgroup->pod, "");
+	assert_int_equal(cgroup_tells(cgroup), 3);
+	assert_int_equal(cgroup_tells(cgroup_names_find(n, ssh)), 2);
+	assert_int_equal(cgroup_tells(NULL), 0);
 	assert_true(stats_of(n).by_walking);
 	assert_false(stats_of(n).by_process);
 	assert_int_equal(stats_of(n).unknown, 0);
