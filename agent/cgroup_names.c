@@ -317,8 +317,11 @@ void cgroup_names_learn(struct cgroup_names *n, uint64_t id, const char *path, s
 	const struct entry *known = entry_of(n, id);
 	if (known && known->known)
 		return;
-	if (n->stats.bytes > 2 * n->options.budget_bytes)
-		keep_budget(n);
+	/* Nothing that is borrowed goes; who makes cgroups in a storm is asked for his when they are sampled. */
+	if (n->stats.bytes > 2 * n->options.budget_bytes) {
+		n->stats.over_limit++;
+		return;
+	}
 	if (remember_path(n, id, text))
 		n->stats.learned++;
 }

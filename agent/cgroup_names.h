@@ -43,7 +43,7 @@ struct cgroup_names_stats {
 	uint64_t unknown;      /* ... that were gone */
 	uint64_t processes_read;
 	uint64_t evicted, cut, no_memory;
-	uint64_t over_limit; /* look-ups that were put off: CGROUP_..._A_STEP */
+	uint64_t over_limit; /* look-ups that were put off (CGROUP_..._A_STEP), cgroups not learned beyond twice the budget */
 	bool by_process;
 	bool by_walking; /* open_by_handle_at() is not allowed */
 	struct pod_names_stats pods;
