@@ -51,6 +51,7 @@ struct cgroup_names {
 	char *proc;
 	int mount_fd;	   /* of v2; -1: not mounted */
 	char *mount;	   /* its path as the kernel writes it */
+	uint64_t root_id;
 	bool has_handles;
 	bool by_process;
 	uint64_t seed;
@@ -137,7 +138,8 @@ static int open_v2(struct cgroup_names *n)
 	n->mount = strdup(path);
 	if (!n->mount)
 		return -ENOMEM;
-	AUTO_CLOSE int fd = open_id(n, root.st_ino);
+	n->root_id = root.st_ino;
+	AUTO_CLOSE int fd = open_id(n, n->root_id);
 	n->has_handles = fd >= 0;
 	return 0;
 }
@@ -391,10 +393,8 @@ static void walk(struct cgroup_names *n)
 
 void cgroup_names_scan(struct cgroup_names *n)
 {
-	struct stat root;
-
-	if (n->mount_fd >= 0 && fstat(n->mount_fd, &root) == 0)
-		cgroup_names_learn(n, root.st_ino, "/", 1);
+	if (n->mount_fd >= 0)
+		cgroup_names_learn(n, n->root_id, "/", 1);
 	walk(n);
 	/* The others are asked for when they are sampled. */
 	while (n->has_handles && n->queue_n)
@@ -425,7 +425,11 @@ static int ask(struct cgroup_names *n, uint64_t id, struct entry **entry_out)
 	ssize_t length = path_of(fd, path);
 	if (length < 0)
 		return (int)length;
-	*entry_out = remember_path(n, id, below_mount(n, path, length));
+	const char *below = below_mount(n, path, length);
+	/* In a cgroup namespace what is outside of it opens, and says that it is the root. */
+	if (!below[1] && id != n->root_id)
+		return -ESTALE;
+	*entry_out = remember_path(n, id, below);
 	return *entry_out ? 0 : -ENOMEM;
 }
 
