@@ -27,7 +27,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pr
 HEARTH_CFLAGS := -std=gnu11 $(if $(SAN),-O1,-O2) -g -fno-omit-frame-pointer -fstack-protector-strong $(WARNINGS) \
 		 $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all,-D_FORTIFY_SOURCE=2)
 HEARTH_CPPFLAGS := -D_GNU_SOURCE -DHEARTH_VERSION='"$(VERSION)"' -I. -isystem $(B)
-HEARTH_LDLIBS := -lbpf -lseccomp -lunwind-x86_64 -lprotobuf-c -lz -lzstd -llzma -lxxhash -liberty
+HEARTH_LDLIBS := -lbpf -lseccomp -lunwind-x86_64 -lprotobuf-c -lz -lzstd -llzma -lxxhash -liberty -lpcre2-8 -lmd
 LDSAN := $(if $(SAN),-fsanitize=$(SAN))
 
 ifneq ($(shell command -v pkg-config 2>/dev/null),)
@@ -36,7 +36,7 @@ endif
 # Debian 12 keeps libiberty's header below its own folder.
 HEARTH_CPPFLAGS += -isystem /usr/include/libiberty
 
-FOLDERS  := agent base debuginfod pprof symbolizer
+FOLDERS  := agent base debuginfod pprof server-upload symbolizer
 SRCS     := $(sort $(wildcard $(addsuffix /*.c,$(FOLDERS))))
 LIB_OBJS := $(patsubst %.c,$(B)/%.o,$(filter-out agent/main.c,$(SRCS))) $(B)/pprof/profile.pb-c.o
 UNIT     := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(sort $(wildcard tests/unit/*_test.c)))

@@ -21,9 +21,9 @@ struct sink_pair {
 /* All strings are owned by the struct; NULL: not set. Files are named by path here; the agent opens them, and hands their contents on (see
  * server-upload/sink_secrets.h): the process that uploads has no file system. */
 struct sink_config {
-	char name[SINK_NAME_MAX]; /* unique; by default KIND, KIND-2, ...: the outbox's mark is kept by it */
+	char name[SINK_NAME_MAX]; /* unique, [a-z0-9._-]; "": none yet. By default KIND, KIND-2, ...: the outbox's mark is kept by it */
 	enum sink_kind kind;
-	char *url;		  /* canonical, without a user or password in it; dir: the path */
+	char *url;		  /* scheme http or https, host, port, path, without a user or password; no / at its end; dir: the path */
 	struct sink_pair labels[SINK_PAIRS_MAX], headers[SINK_PAIRS_MAX];
 	size_t n_labels, n_headers;
 	char *tenant;		  /* X-Scope-OrgID */
@@ -39,8 +39,17 @@ struct sink_config {
 /* "KIND=URL" as --upload takes it: pyroscope=URL, parca=HOST:PORT or URL, otlp=URL (gRPC when the port is 4317 or the scheme is grpc or grpcs), http=URL, dir=PATH.
  * User and password in a URL are refused (they would show up in ps): why says what to use. Returns 0, -EINVAL, -ENOMEM. */
 int sink_config_parse(const char *text, struct sink_config *sink_out, struct why *why);
-/* One setting by its name in the configuration file, such as "bearer_token_file", "labels.env", "headers.X-Team". -EINVAL with why; -ENOENT: no such setting. */
+/* One setting by its name in the configuration file (sink_config_keys()), such as "bearer_token_file", "labels.env", "headers.X-Team". A value that was set before is
+ * replaced; an empty one of labels and headers takes them out. Untouched on failure: -EINVAL or -E2BIG (SINK_PAIRS_MAX) with why, -ENOMEM; -ENOENT: no such setting. */
 int sink_config_set(struct sink_config *sink, const char *key, const char *value, struct why *why);
+/* What needs more than one setting: both of basic_user and basic_password_file, of cert_file and key_file, no secrets over plain http. Returns 0, or -EINVAL with why. */
+int sink_config_check(const struct sink_config *sink, struct why *why);
+/* Give each sink without a name its default one, and check that all differ. Returns 0, or -EINVAL with why. */
+int sink_config_name_all(struct sink_config *sinks, size_t n, struct why *why);
+bool sink_config_is_equal(const struct sink_config *a, const struct sink_config *b);
+/* The names that sink_config_set() knows; "labels." and "headers." stand for all that begin so. Ends in NULL. */
+const char *const *sink_config_keys(void);
+/* "pyroscope", "parca", "otlp" (both), "http", "dir". */
 const char *sink_kind_name(enum sink_kind kind);
 void sink_config_deinit(struct sink_config *sink);
 
