@@ -102,10 +102,12 @@ compile_commands.json: $(SRCS) Makefile ## for editors and clang tools
 
 install: all ## install below $(DESTDIR)$(prefix)
 	install -D -m 0755 $(B)/hearth $(DESTDIR)$(prefix)/bin/hearth
-	for page in docs/man/*.1; do install -D -m 0644 $$page $(DESTDIR)$(prefix)/share/man/man1/$${page##*/}; done
+	for page in docs/man/*.[15]; do install -D -m 0644 $$page $(DESTDIR)$(prefix)/share/man/man$${page##*.}/$${page##*/}; done
+	install -D -m 0644 packaging/hearth.toml $(DESTDIR)$(prefix)/share/doc/hearth/hearth.toml
 
 uninstall: ## remove what install put there
-	rm -f $(DESTDIR)$(prefix)/bin/hearth $(DESTDIR)$(prefix)/share/man/man1/hearth*.1
+	rm -f $(DESTDIR)$(prefix)/bin/hearth $(DESTDIR)$(prefix)/share/man/man1/hearth*.1 $(DESTDIR)$(prefix)/share/man/man5/hearth*.5 \
+		$(DESTDIR)$(prefix)/share/doc/hearth/hearth.toml
 
 clean: ## remove build/
 	rm -rf build

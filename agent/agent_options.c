@@ -6,187 +6,498 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <unistd.h>
 
 #include "agent/arguments.h"
+#include "agent/config_file.h"
+#include "agent/name_cache.h"
+#include "agent/nearest_name.h"
 #include "agent/rate_limit.h"
 #include "agent/unwinder.h"
 #include "base/clock.h"
+#include "base/scope.h"
 
-#define RATE_DEFAULT  19
-#define WINDOW_NS     (10 * NS_PER_S)
-#define BUDGET_BYTES  (1ull << 30)
-#define CPU_SHARE     0.01
-#define DONE(status)  ((status) + 1)
+#define DONE(status) ((status) + 1)
+#define UPLOADS_MAX  64 /* on the command line: sinks and their settings */
 
+static const char *const LOG_FORMATS[] = {"text", "json", NULL};
 
-static const char HELP[] =
-	"Usage: hearth agent --output DIR [OPTION]...\n"
-	"\n"
-	"Profile the whole machine all the time: one pprof file for each window, until SIGTERM.\n"
-	"\n"
-	"      --output DIR          where the windows go: hearth-<UTC time>.pb.gz; created if it is missing\n"
-	"      --output-bytes BYTES  the folder's budget, such as 500M: the oldest windows go first (1G)\n"
-	"  -F, --freq HZ             samples a second on each CPU (19)\n"
-	"      --window SECONDS      length of a window, such as 10 or 1m (10)\n"
-	"  -e, --event EVENT         cycles, cpu-clock or task-clock (cycles where there is a PMU, else cpu-clock)\n"
-	"      --idle                sample also the idle task\n"
-	"      --tid                 tell threads apart by their ids: a label tid on each sample, and a row for each thread\n"
-	"      --host-root DIR       where the host's files are, for hearth in a container: /sys/fs/cgroup, /var/log and /etc/hostname below it\n"
-	"      --max-cpu PERCENT     hearth's own budget, of the whole machine: above it, it lowers its rate (1)\n"
-	"      --unwind-budget BYTES memory in the kernel for the unwind tables of code without frame pointers (64M)\n"
-	"      --demangle STYLE      names in full, short (without parameters and template arguments), or none: as the linker saw them (full)\n"
-	"      --name-cache DIR      where what debug information says is kept (/var/cache/hearth for root, else ~/.cache/hearth)\n"
-	"      --name-cache-budget BYTES\n"
-	"                            of that folder, such as 1G: the least recently used goes first (256M; 0: none is kept)\n"
-	"      --debuginfod URLS     servers of debug files that are not here (DEBUGINFOD_URLS); '' asks none\n"
-	"      --kernel-addresses    write the kernel's addresses into profiles, not only its function names\n"
-	"      --log-format FORMAT   text or json (text)\n"
-	"  -q, --quiet               log warnings and errors only\n"
-	"  -h, --help                this text\n";
+#define AT(member) offsetof(struct agent_options, member)
+#define GIB	   (1ull << 30)
 
-enum {
-	OPTION_OUTPUT = 256,
-	OPTION_OUTPUT_BYTES,
-	OPTION_WINDOW,
-	OPTION_IDLE,
-	OPTION_TID,
-	OPTION_HOST_ROOT,
-	OPTION_MAX_CPU,
-	OPTION_KERNEL_ADDRESSES,
-	OPTION_LOG_FORMAT,
-	OPTION_UNWIND_BUDGET,
+static const struct setting SETTINGS[] = {
+	{.name = "output", .kind = SETTING_TEXT, .offset = AT(output), .argument = "DIR",
+	 .help = "where the windows go: hearth-<UTC time>.pb.gz; created if it is missing"},
+	{.name = "output-bytes", .kind = SETTING_BYTES, .offset = AT(output_bytes), .low = 1 << 16, .high = 1ull << 60, .usual = "1G", .argument = "BYTES",
+	 .help = "the folder's budget, such as 500M: the oldest windows go first (1G)"},
+	{.name = "freq", .letter = 'F', .is_live = true, .kind = SETTING_NUMBER, .offset = AT(rate_hz), .low = 1, .high = 1000000, .usual = "19",
+	 .argument = "HZ", .help = "samples a second on each CPU (19)"},
+	{.name = "window", .is_live = true, .kind = SETTING_DURATION, .offset = AT(window_ns), .low = NS_PER_S / 10, .high = 3600 * NS_PER_S, .usual = "10",
+	 .argument = "SECONDS", .help = "length of a window, such as 10 or 1m, from 0.1 s to 1 h (10)"},
+	{.name = "event", .letter = 'e', .kind = SETTING_TEXT, .offset = AT(event_name), .argument = "EVENT",
+	 .help = "cycles, cpu-clock or task-clock (cycles where there is a PMU, else cpu-clock)"},
+	{.name = "idle", .kind = SETTING_FLAG, .offset = AT(idle), .help = "sample also the idle task"},
+	{.name = "tid", .kind = SETTING_FLAG, .offset = AT(tid),
+	 .help = "tell threads apart by their ids: a label tid on each sample, and a row for each thread"},
+	{.name = "host-root", .kind = SETTING_TEXT, .offset = AT(host_root), .argument = "DIR",
+	 .help = "where the host's files are, for hearth in a container: /sys/fs/cgroup, /var/log and /etc/hostname below it"},
+	{.name = "max-cpu", .is_live = true, .kind = SETTING_PERCENT, .offset = AT(max_share), .usual = "1", .argument = "PERCENT",
+	 .help = "hearth's own budget, of the whole machine: above it, it lowers its rate (1)"},
+	{.name = "unwind-budget", .kind = SETTING_BYTES, .offset = AT(unwind_budget_bytes), .low = UNWIND_BUDGET_MIN, .high = UNWIND_BUDGET_MAX,
+	 .usual = "64M", .argument = "BYTES", .help = "memory in the kernel for the unwind tables of code without frame pointers (64M)"},
+	{.name = "demangle", .kind = SETTING_CHOICE, .offset = AT(demangle), .choices = argument_demangle_styles, .usual = "full", .argument = "STYLE",
+	 .help = "names in full, short (without parameters and template arguments), or none: as the linker saw them (full)"},
+	{.name = "name-cache", .kind = SETTING_TEXT, .offset = AT(name_cache), .argument = "DIR",
+	 .help = "where what debug information says is kept (/var/cache/hearth for root, else ~/.cache/hearth)"},
+	{.name = "name-cache-budget", .kind = SETTING_BYTES, .offset = AT(name_cache_bytes), .high = NAME_CACHE_BUDGET_MAX, .usual = "256M",
+	 .argument = "BYTES", .help = "of that folder, such as 1G: the least recently used goes first (256M; 0: none is kept)"},
+	{.name = "debuginfod", .kind = SETTING_TEXT, .offset = AT(debuginfod_urls), .argument = "URLS",
+	 .help = "servers of debug files that are not here (DEBUGINFOD_URLS); '' asks none"},
+	{.name = "kernel-addresses", .kind = SETTING_FLAG, .offset = AT(kernel_addresses),
+	 .help = "write the kernel's addresses into profiles, not only its function names"},
+	{.name = "log-format", .is_live = true, .kind = SETTING_CHOICE, .offset = AT(log_format), .choices = LOG_FORMATS, .usual = "text",
+	 .argument = "FORMAT", .help = "text or json (text)"},
+	{.name = "quiet", .letter = 'q', .is_live = true, .kind = SETTING_FLAG, .offset = AT(quiet), .help = "log warnings and errors only"},
 };
+#define N_SETTINGS (sizeof(SETTINGS) / sizeof(SETTINGS[0]))
 
-static const struct option OPTIONS[] = {
-	{"output", required_argument, NULL, OPTION_OUTPUT},
-	{"output-bytes", required_argument, NULL, OPTION_OUTPUT_BYTES},
-	{"freq", required_argument, NULL, 'F'},
-	{"window", required_argument, NULL, OPTION_WINDOW},
-	{"event", required_argument, NULL, 'e'},
-	{"idle", no_argument, NULL, OPTION_IDLE},
-	{"tid", no_argument, NULL, OPTION_TID},
-	{"host-root", required_argument, NULL, OPTION_HOST_ROOT},
-	{"max-cpu", required_argument, NULL, OPTION_MAX_CPU},
-	{"unwind-budget", required_argument, NULL, OPTION_UNWIND_BUDGET},
-	NAME_OPTIONS_DEMANGLE,
-	NAME_OPTIONS_CACHE,
-	NAME_OPTIONS_DEBUGINFOD,
-	{"kernel-addresses", no_argument, NULL, OPTION_KERNEL_ADDRESSES},
-	{"log-format", required_argument, NULL, OPTION_LOG_FORMAT},
-	{"quiet", no_argument, NULL, 'q'},
-	{"help", no_argument, NULL, 'h'},
-	{0},
-};
-
-static bool parse_share(const char *text, double *share_out)
+const struct setting *agent_settings(size_t *n_out)
 {
-	char *end;
-	double percent = strtod(text, &end);
-
-	if (end == text || (*end && strcmp(end, "%") != 0) || !(percent > 0 && percent <= 100)) {
-		fprintf(stderr, "hearth: --max-cpu: '%s' is not a percentage above 0 and up to 100\n", text);
-		return false;
-	}
-	*share_out = percent / 100;
-	return true;
+	*n_out = N_SETTINGS;
+	return SETTINGS;
 }
 
-static int take_option(int option, struct agent_options *o)
+static void print_help(void)
 {
-	switch (option) {
-	case OPTION_OUTPUT:
-		o->output = optarg;
-		return 0;
-	case OPTION_OUTPUT_BYTES:
-		return argument_bytes("--output-bytes", optarg, 1 << 16, 1ull << 60, &o->output_bytes) ? 0 : DONE(STATUS_USAGE);
-	case 'F':
-		return argument_uint("-F", optarg, 1, 1000000, &o->rate_hz) ? 0 : DONE(STATUS_USAGE);
-	case OPTION_WINDOW:
-		return argument_duration("--window", optarg, &o->window_ns) ? 0 : DONE(STATUS_USAGE);
-	case 'e':
-		o->event_name = optarg;
-		return 0;
-	case OPTION_IDLE:
-		o->idle = true;
-		return 0;
-	case OPTION_TID:
-		o->tid = true;
-		return 0;
-	case OPTION_HOST_ROOT:
-		o->host_root = optarg;
-		return 0;
-	case OPTION_MAX_CPU:
-		return parse_share(optarg, &o->max_share) ? 0 : DONE(STATUS_USAGE);
-	case OPTION_KERNEL_ADDRESSES:
-		o->kernel_addresses = true;
-		return 0;
-	case OPTION_LOG_FORMAT:
-		o->json = strcmp(optarg, "json") == 0;
-		if (!o->json && strcmp(optarg, "text") != 0)
-			return DONE(usage_error("agent", "--log-format: '%s' is neither text nor json", optarg));
-		return 0;
-	case OPTION_UNWIND_BUDGET:
-		return argument_bytes("--unwind-budget", optarg, UNWIND_BUDGET_MIN, UNWIND_BUDGET_MAX, &o->unwind_budget_bytes)
-			       ? 0
-			       : DONE(STATUS_USAGE);
-	case 'q':
-		o->quiet = true;
-		return 0;
-	case 'h':
-		fputs(HELP, stdout);
-		return DONE(STATUS_OK);
-	default:
-		if (option >= NAME_OPTION_DEMANGLE)
-			return name_options_take(&o->naming, "agent", option) ? 0 : DONE(STATUS_USAGE);
-		fprintf(stderr, "hearth: see 'hearth agent --help'\n");
-		return DONE(STATUS_USAGE);
-	}
+	fputs("Usage: hearth agent --output DIR [OPTION]...\n"
+	      "\n"
+	      "Profile the whole machine all the time: one pprof file for each window, until SIGTERM.\n"
+	      "\n",
+	      stdout);
+	settings_help(SETTINGS, N_SETTINGS, stdout);
+	fputs("      --upload KIND=URL     send windows to a server: pyroscope=URL, parca=HOST:PORT, otlp=URL, http=URL; or dir=PATH; may be repeated\n"
+	      "      --upload-set SINK.KEY=VALUE\n"
+	      "                            a setting of a sink, such as pyroscope.labels.env=prod (see hearth.toml(5)); may be repeated\n"
+	      "      --config FILE         configuration file (" CONFIG_FILE ", where there is one; '' reads none)\n"
+	      "  -h, --help                this text\n"
+	      "\n"
+	      "Each option is a variable too (--max-cpu: HEARTH_MAX_CPU), and a key in the configuration file (max_cpu): options win over variables, and these\n"
+	      "over the file. 'hearth check --config FILE' checks one; SIGHUP reads it again.\n",
+	      stdout);
 }
 
-static int check(struct agent_options *o)
+/* --- the command line ---------------------------------------------------------------------------------------- */
+
+/* What was said, not yet read: the command line has the last word, but is looked at first. */
+struct said {
+	const char *values[N_SETTINGS];
+	const char *uploads[UPLOADS_MAX], *sets[UPLOADS_MAX];
+	size_t n_uploads, n_sets;
+	const char *config;
+};
+
+enum { OPTION_SETTING = 256, OPTION_UPLOAD = 1024, OPTION_UPLOAD_SET, OPTION_CONFIG };
+
+static void list_options(struct option options[N_SETTINGS + 5], char letters[2 * N_SETTINGS + 2])
 {
-	if (!o->output)
-		return DONE(usage_error("agent", "--output DIR is needed: where the windows go"));
-	if (o->window_ns < NS_PER_S / 10 || o->window_ns > 3600 * NS_PER_S)
-		return DONE(usage_error("agent", "--window: from 0.1 s to 1 h"));
-	int err = event_find(o->event_name, &o->event);
-	if (err == 0 && !o->event.is_time)
-		return DONE(usage_error("agent", "'%s' is not a clock; 'hearth record -e %s' counts it", o->event_name,
-					o->event_name));
-	if (err == -ENOENT)
-		return DONE(usage_error("agent", "there is no event '%s' here", o->event_name));
-	if (err < 0) {
-		fprintf(stderr, "hearth: this machine has no '%s' counter; use -e cpu-clock\n",
-			o->event_name ? o->event_name : "cycles");
-		return DONE(STATUS_FAILED);
+	size_t n = 0;
+
+	for (size_t i = 0; i < N_SETTINGS; i++) {
+		bool is_flag = SETTINGS[i].kind == SETTING_FLAG;
+		options[i] = (struct option){SETTINGS[i].name, is_flag ? optional_argument : required_argument, NULL, OPTION_SETTING + (int)i};
+		if (!SETTINGS[i].letter)
+			continue;
+		letters[n++] = SETTINGS[i].letter;
+		if (!is_flag)
+			letters[n++] = ':';
 	}
-	if (o->rate_hz > rate_limit_hz()) {
-		fprintf(stderr,
-			"hearth: -F %" PRIu64 " is above this machine's limit; raise it: sysctl "
-			"kernel.perf_event_max_sample_rate=%" PRIu64 "\n",
-			o->rate_hz, o->rate_hz);
-		return DONE(STATUS_FAILED);
-	}
+	letters[n++] = 'h';
+	letters[n] = '\0';
+	options[N_SETTINGS] = (struct option){"upload", required_argument, NULL, OPTION_UPLOAD};
+	options[N_SETTINGS + 1] = (struct option){"upload-set", required_argument, NULL, OPTION_UPLOAD_SET};
+	options[N_SETTINGS + 2] = (struct option){"config", required_argument, NULL, OPTION_CONFIG};
+	options[N_SETTINGS + 3] = (struct option){"help", no_argument, NULL, 'h'};
+	options[N_SETTINGS + 4] = (struct option){0};
+}
+
+static int keep_one(const char **list, size_t *n, const char *option)
+{
+	if (*n == UPLOADS_MAX)
+		return DONE(usage_error("agent", "more than %d times %s", UPLOADS_MAX, option));
+	list[(*n)++] = optarg;
 	return 0;
 }
 
-int agent_options_parse(int argc, char **argv, struct agent_options *o)
+static int take_option(int option, struct said *said)
 {
-	*o = (struct agent_options){
-		.output_bytes = BUDGET_BYTES,
-		.unwind_budget_bytes = UNWIND_BUDGET_DEFAULT,
-		.rate_hz = RATE_DEFAULT,
-		.window_ns = WINDOW_NS,
-		.max_share = CPU_SHARE,
-	};
-	name_options_init(&o->naming);
+	switch (option) {
+	case OPTION_UPLOAD:
+		return keep_one(said->uploads, &said->n_uploads, "--upload");
+	case OPTION_UPLOAD_SET:
+		return keep_one(said->sets, &said->n_sets, "--upload-set");
+	case OPTION_CONFIG:
+		said->config = optarg;
+		return 0;
+	case 'h':
+		print_help();
+		return DONE(STATUS_OK);
+	case '?':
+		fprintf(stderr, "hearth: see 'hearth agent --help'\n");
+		return DONE(STATUS_USAGE);
+	}
+	for (size_t i = 0; i < N_SETTINGS; i++)
+		if (option == OPTION_SETTING + (int)i || option == SETTINGS[i].letter)
+			said->values[i] = optarg ? optarg : "true";
+	return 0;
+}
+
+static int read_command_line(int argc, char **argv, struct said *said)
+{
+	struct option options[N_SETTINGS + 5];
+	char letters[2 * N_SETTINGS + 2];
+
+	list_options(options, letters);
 	optind = 1;
-	for (int option; (option = getopt_long(argc, argv, "F:e:qh", OPTIONS, NULL)) >= 0;) {
-		int status = take_option(option, o);
+	for (int option; (option = getopt_long(argc, argv, letters, options, NULL)) >= 0;) {
+		int status = take_option(option, said);
 		if (status)
 			return status;
 	}
 	if (optind < argc)
 		return DONE(usage_error("agent", "what is '%s'? 'hearth record' runs commands", argv[optind]));
-	return check(o);
+	return 0;
+}
+
+/* --- the file, the variables, the options -------------------------------------------------------------------- */
+
+static int tell(struct config_problems *problems, const char *where, int err, const struct why *why)
+{
+	if (err < 0 && err != -ENOMEM)
+		config_problem(problems, 0, "%s: %s", where, why->text);
+	return err == -ENOMEM ? err : 0;
+}
+
+static int take_file(const struct said *said, struct agent_options *o, struct config_problems *problems)
+{
+	const char *variable = getenv("HEARTH_CONFIG");
+	const char *path = said->config ? said->config : variable && *variable ? variable : NULL;
+	AUTO_FREE char *text = NULL;
+	struct why why;
+	size_t bytes;
+
+	if (path && !*path)
+		return 0;
+	int err = config_file_load(path ? path : CONFIG_FILE, true, &text, &bytes, &why);
+	if (err == -ENOENT && !path)
+		return 0;
+	o->config = strdup(path ? path : CONFIG_FILE);
+	if (!o->config || err == -ENOMEM)
+		return -ENOMEM;
+	if (err < 0) {
+		config_problem(problems, 0, "%s", why.text);
+		return 0;
+	}
+	err = config_file_read(text, bytes, SETTINGS, N_SETTINGS, o, &o->sinks, problems);
+	return err == -ENOMEM ? err : 0;
+}
+
+static int take_variables(struct agent_options *o, struct config_problems *problems)
+{
+	char variable[SETTING_NAME_MAX];
+	struct why why;
+	int err = 0;
+
+	for (size_t i = 0; i < N_SETTINGS && err == 0; i++) {
+		setting_variable(&SETTINGS[i], variable);
+		const char *value = getenv(variable);
+		if (value && *value)
+			err = tell(problems, variable, setting_take(&SETTINGS[i], o, value, &why), &why);
+	}
+	return err;
+}
+
+static int take_said(const struct said *said, struct agent_options *o, struct config_problems *problems)
+{
+	char option[SETTING_NAME_MAX];
+	struct why why;
+	int err = 0;
+
+	for (size_t i = 0; i < N_SETTINGS && err == 0; i++) {
+		snprintf(option, sizeof(option), "--%s", SETTINGS[i].name);
+		if (said->values[i])
+			err = tell(problems, option, setting_take(&SETTINGS[i], o, said->values[i], &why), &why);
+	}
+	return err;
+}
+
+/* --- sinks by options and variables -------------------------------------------------------------------------- */
+
+static int add_upload(struct agent_options *o, const char *where, const char *text, struct config_problems *problems)
+{
+	struct sink_config sink;
+	struct why why;
+
+	int err = sink_config_parse(text, &sink, &why);
+	if (err == 0)
+		err = sink_list_add(&o->sinks, &sink, 0, NULL, &why);
+	return tell(problems, where, err, &why);
+}
+
+/* Names of headers whose values are not for everybody's eyes. */
+static bool is_secret(const char *key)
+{
+	static const char *const WORDS[] = {"auth", "token", "key", "secret", "password", "cookie", "credential"};
+
+	if (strncmp(key, "headers.", 8) != 0)
+		return false;
+	for (size_t i = 0; i < sizeof(WORDS) / sizeof(WORDS[0]); i++)
+		if (strcasestr(key, WORDS[i]))
+			return true;
+	return false;
+}
+
+/* SINK.KEY=VALUE; sinks have their names by then. is_seen: by everybody, in the list of processes. */
+static int set_upload(struct agent_options *o, const char *where, const char *text, bool is_seen, struct config_problems *problems)
+{
+	const char *equals = strchr(text, '='), *best = NULL;
+	struct listed_sink *sink = NULL;
+	struct why why;
+	size_t name = 0;
+
+	/* Names may have dots in them: the longest one that fits is meant. */
+	for (size_t i = 0; equals && i < o->sinks.n; i++) {
+		const char *candidate = o->sinks.sinks[i].config.name;
+		size_t n = strlen(candidate);
+		if (n > name && strncmp(text, candidate, n) == 0 && text[n] == '.') {
+			sink = &o->sinks.sinks[i];
+			name = n;
+		}
+	}
+	if (!sink) {
+		config_problem(problems, 0, "%s: it is not SINK.KEY=VALUE with the name of a sink, such as pyroscope.labels.env=prod", where);
+		return 0;
+	}
+	AUTO_FREE char *key = strndup(text + name + 1, (size_t)(equals - text) > name ? (size_t)(equals - text) - name - 1 : 0);
+	if (!key)
+		return -ENOMEM;
+	if (strcmp(key, "name") == 0) {
+		config_problem(problems, 0, "%s: a sink's name is given in the configuration file", where);
+		return 0;
+	}
+	if (is_seen && is_secret(key)) {
+		config_problem(problems, 0, "%s: %s would be seen in the list of processes: put it into the configuration file", where, key);
+		return 0;
+	}
+	int err = sink_config_set(&sink->config, key, equals + 1, &why);
+	if (err != -ENOENT)
+		return tell(problems, where, err, &why);
+	for (const char *const *known = sink_config_keys(); *known; known++)
+		nearest_name(key, *known, &best);
+	config_problem(problems, 0, "%s: %s%s%s%s", where, why.text, best ? "; did you mean '" : "", best ? best : "", best ? "'?" : "");
+	return 0;
+}
+
+/* The words of a variable, one by one: call fn for each. */
+static int take_words(struct agent_options *o, const char *variable, bool is_set, struct config_problems *problems)
+{
+	const char *value = getenv(variable);
+	AUTO_FREE char *copy = strdup(value ? value : "");
+	int err = copy ? 0 : -ENOMEM;
+
+	for (char *rest = NULL, *word = copy ? strtok_r(copy, " \t\n", &rest) : NULL; word && err == 0; word = strtok_r(NULL, " \t\n", &rest))
+		err = is_set ? set_upload(o, variable, word, false, problems) : add_upload(o, variable, word, problems);
+	return err;
+}
+
+static int take_uploads(const struct said *said, struct agent_options *o, struct config_problems *problems)
+{
+	const char *variable = getenv("HEARTH_UPLOAD");
+	struct why why;
+	int err = 0;
+
+	/* Who names sinks replaces those of the file. */
+	if (said->n_uploads || (variable && *variable))
+		sink_list_clear(&o->sinks);
+	if (!said->n_uploads)
+		err = take_words(o, "HEARTH_UPLOAD", false, problems);
+	for (size_t i = 0; i < said->n_uploads && err == 0; i++)
+		err = add_upload(o, "--upload", said->uploads[i], problems);
+	/* Names first, since settings go by them; two of the same name are told below. */
+	if (err == 0 && sink_list_name_all(&o->sinks, &why) == 0)
+		err = take_words(o, "HEARTH_UPLOAD_SET", true, problems);
+	for (size_t i = 0; i < said->n_sets && err == 0; i++)
+		err = set_upload(o, "--upload-set", said->sets[i], true, problems);
+	if (err == 0)
+		err = config_check_sinks(&o->sinks, problems);
+	return err == -ENOMEM ? err : 0;
+}
+
+/* --- all together -------------------------------------------------------------------------------------------- */
+
+static void check(const struct agent_options *o, struct config_problems *problems)
+{
+	if (!o->output || !*o->output)
+		config_problem(problems, 0, "--output DIR is needed: where the windows go");
+}
+
+/* What this machine must have for it. Returns 0, or the exit status with why. */
+static int check_machine_has(struct agent_options *o, struct why *why)
+{
+	const char *name = o->event_name && *o->event_name ? o->event_name : NULL;
+
+	int err = event_find(name, &o->event);
+	if (err == 0 && !o->event.is_time)
+		return why_set(why, STATUS_USAGE, "'%s' is not a clock; 'hearth record -e %s' counts it", name, name);
+	if (err == -ENOENT)
+		return why_set(why, STATUS_USAGE, "there is no event '%s' here", name);
+	if (err < 0)
+		return why_set(why, STATUS_FAILED, "this machine has no '%s' counter; use -e cpu-clock", name ? name : "cycles");
+	if (o->rate_hz > rate_limit_hz())
+		return why_set(why, STATUS_FAILED,
+			       "-F %" PRIu64 " is above this machine's limit; raise it: sysctl kernel.perf_event_max_sample_rate=%" PRIu64, o->rate_hz,
+			       o->rate_hz);
+	return 0;
+}
+
+static int read_all(const struct said *said, struct agent_options *o, struct config_problems *problems)
+{
+	const char *urls = getenv("DEBUGINFOD_URLS");
+
+	int err = settings_init(SETTINGS, N_SETTINGS, o);
+	if (err == 0 && urls && !(o->debuginfod_urls = strdup(urls)))
+		err = -ENOMEM;
+	if (err == 0)
+		err = take_file(said, o, problems);
+	if (err == 0)
+		err = take_variables(o, problems);
+	if (err == 0)
+		err = take_said(said, o, problems);
+	if (err == 0)
+		err = take_uploads(said, o, problems);
+	if (err == 0)
+		check(o, problems);
+	return err;
+}
+
+int agent_options_load(int argc, char **argv, struct agent_options *o_out, struct config_problems *problems)
+{
+	struct said said = {.config = NULL};
+	struct why why;
+
+	*o_out = (struct agent_options){.output = NULL};
+	if (read_command_line(argc, argv, &said))
+		return -EINVAL;
+	int err = read_all(&said, o_out, problems);
+	if (err == 0 && problems->n == 0 && check_machine_has(o_out, &why))
+		config_problem(problems, 0, "%s", why.text);
+	config_problems_sort(problems);
+	return err < 0 ? err : problems->n ? -EINVAL : 0;
+}
+
+/* A variable that is nearly one of ours is said; others may be somebody else's (Kubernetes sets HEARTH_PORT for a service of that name). */
+static void warn_of_variables(void)
+{
+	char known[SETTING_NAME_MAX], best_known[SETTING_NAME_MAX];
+
+	for (char **variable = environ; *variable; variable++) {
+		char name[SETTING_NAME_MAX];
+		size_t n = strcspn(*variable, "=");
+		bool is_known = n >= sizeof(name) || strncmp(*variable, "HEARTH_", 7) != 0 || strncmp(*variable, "HEARTH_UPLOAD=", n + 1) == 0;
+		unsigned best = 3;
+		if (is_known)
+			continue;
+		memcpy(name, *variable, n);
+		name[n] = '\0';
+		if (strcmp(name, "HEARTH_UPLOAD_SET") == 0 || strcmp(name, "HEARTH_CONFIG") == 0 || strcmp(name, "HEARTH_DEBUG") == 0)
+			continue;
+		for (size_t i = 0; i < N_SETTINGS; i++) {
+			setting_variable(&SETTINGS[i], known);
+			unsigned distance = name_distance(name, known);
+			if (distance < best) {
+				best = distance;
+				memcpy(best_known, known, sizeof(known));
+			}
+		}
+		if (best > 0 && best < 3)
+			fprintf(stderr, "hearth: warning: %s is no setting; did you mean %s?\n", name, best_known);
+	}
+}
+
+static int print_problems(struct config_problems *problems, const char *file)
+{
+	char text[1024];
+	bool of_options = false;
+
+	config_problems_sort(problems);
+	for (size_t i = 0; i < problems->n; i++) {
+		config_problem_describe(&problems->list[i], file ? file : "", text, sizeof(text));
+		fprintf(stderr, "hearth: %s\n", text);
+		of_options = of_options || !problems->list[i].line;
+	}
+	if (problems->more)
+		fprintf(stderr, "hearth: and %zu more\n", problems->more);
+	if (of_options)
+		fprintf(stderr, "hearth: see 'hearth agent --help'\n");
+	return DONE(STATUS_USAGE);
+}
+
+int agent_options_parse(int argc, char **argv, struct agent_options *o_out)
+{
+	AUTO_FREE struct config_problems *problems = calloc(1, sizeof(*problems));
+	struct agent_options o = {.output = NULL};
+	struct said said = {.config = NULL};
+	struct why why;
+
+	int status = read_command_line(argc, argv, &said);
+	if (status)
+		return status;
+	int err = problems ? read_all(&said, &o, problems) : -ENOMEM;
+	if (err < 0) {
+		fprintf(stderr, "hearth: out of memory\n");
+		status = DONE(STATUS_FAILED);
+	} else if (problems->n) {
+		status = print_problems(problems, o.config);
+	} else if ((status = check_machine_has(&o, &why))) {
+		fprintf(stderr, "hearth: %s%s\n", why.text, status == STATUS_USAGE ? "; see 'hearth agent --help'" : "");
+		status = DONE(status);
+	}
+	if (status) {
+		agent_options_deinit(&o);
+		return status;
+	}
+	warn_of_variables();
+	*o_out = o;
+	return 0;
+}
+
+int agent_options_check_file(const char *path, struct config_problems *problems)
+{
+	struct agent_options o = {.output = NULL};
+	AUTO_FREE char *text = NULL;
+	struct why why;
+	size_t bytes;
+
+	int err = config_file_load(path, false, &text, &bytes, &why);
+	if (err < 0 && err != -ENOMEM)
+		config_problem(problems, 0, "%s", why.text);
+	if (err == 0)
+		err = settings_init(SETTINGS, N_SETTINGS, &o);
+	if (err == 0)
+		err = config_file_read(text, bytes, SETTINGS, N_SETTINGS, &o, &o.sinks, problems);
+	if (err != -ENOMEM && text && config_check_sinks(&o.sinks, problems) == -ENOMEM)
+		err = -ENOMEM;
+	if (err != -ENOMEM && text && o.event_name && event_find(o.event_name, &o.event) == -ENOENT)
+		config_problem(problems, 0, "event: there is no event '%s' here", o.event_name);
+	agent_options_deinit(&o);
+	config_problems_sort(problems);
+	return err == -ENOMEM ? err : problems->n ? -EBADMSG : 0;
+}
+
+void agent_options_deinit(struct agent_options *o)
+{
+	settings_deinit(SETTINGS, N_SETTINGS, o);
+	sink_list_deinit(&o->sinks);
+	free(o->config);
+	*o = (struct agent_options){.output = NULL};
 }

@@ -1,28 +1,57 @@
-/* What `hearth agent` is told by its options, and their defaults. */
+/* What `hearth agent` is told: by its options, by HEARTH_* variables, by its configuration file; in this order, each wins over the next.
+ * All that can be said is in one table (agent_settings()); only the sinks and their rules are lists of their own. */
 #ifndef HEARTH_AGENT_AGENT_OPTIONS_H
 #define HEARTH_AGENT_AGENT_OPTIONS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+#include "agent/config_problems.h"
 #include "agent/event.h"
-#include "agent/name_options.h"
+#include "agent/settings.h"
+#include "agent/sink_list.h"
 
+#define CONFIG_FILE "/etc/hearth/hearth.toml"
+
+/* Texts are owned. */
 struct agent_options {
-	const char *output;
+	char *output; /* NULL: no folder of windows */
 	uint64_t output_bytes;
-	uint64_t unwind_budget_bytes;
-	struct name_options naming;
 	uint64_t rate_hz;
 	uint64_t window_ns;
-	const char *event_name;
-	struct event event;
+	char *event_name;
+	bool idle, tid;
+	char *host_root; /* NULL: none */
 	double max_share;
-	const char *host_root; /* NULL: none */
-	bool idle, tid, kernel_addresses, json, quiet;
+	uint64_t unwind_budget_bytes;
+	int demangle; /* enum demangle_style */
+	char *name_cache; /* its folder; NULL: the usual one */
+	uint64_t name_cache_bytes; /* 0: no cache */
+	char *debuginfod_urls; /* NULL or "": none */
+	bool kernel_addresses;
+	int log_format; /* 0: text, 1: JSON */
+	bool quiet;
+
+	struct sink_list sinks;
+	struct event event; /* found by its name */
+	char *config; /* the file that was read; NULL: none */
 };
 
-/* Read the command line. Returns 0, or the exit status plus one after a message (or after --help). */
-int agent_options_parse(int argc, char **argv, struct agent_options *o);
+const struct setting *agent_settings(size_t *n_out);
+
+/* Read everything: command line, environment, file. o_out: agent_options_deinit(), after success. What is wrong is printed, all of it. Returns 0, or the exit status plus
+ * one after a message (or after --help). */
+int agent_options_parse(int argc, char **argv, struct agent_options *o_out);
+
+/* The same again, for a running agent, with what is wrong in problems, by line (of o_out->config; 0: not in the file). o_out: agent_options_deinit(), always.
+ * Returns 0, -EINVAL when there are problems, -ENOMEM. */
+int agent_options_load(int argc, char **argv, struct agent_options *o_out, struct config_problems *problems);
+
+/* A file alone, for `hearth check --config`. Returns 0, -EBADMSG when problems were added, -ENOMEM. */
+int agent_options_check_file(const char *path, struct config_problems *problems);
+
+/* All zero is legal. */
+void agent_options_deinit(struct agent_options *o);
 
 #endif

@@ -27,6 +27,7 @@ bool argument_duration(const char *option, const char *text, uint64_t *ns_out);
 bool argument_pids(const char *option, const char *text, pid_t *pids, size_t max, size_t *n_inout);
 
 /* full, short or none. */
+extern const char *const argument_demangle_styles[]; /* by enum demangle_style; ends in NULL */
 bool argument_demangle(const char *option, const char *text, enum demangle_style *style_out);
 
 #endif

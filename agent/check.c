@@ -19,6 +19,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "agent/agent_options.h"
 #include "agent/arguments.h"
 #include "agent/cgroup_names.h"
 #include "agent/event.h"
@@ -282,13 +283,15 @@ int check_machine(struct zygote *zygote, struct check_result **results_out, size
 }
 
 static const char HELP[] = "Usage: hearth check [--json]\n"
+			   "       hearth check --config FILE\n"
 			   "\n"
-			   "Tell what this machine allows, and the remedy for each lack.\n"
+			   "Tell what this machine allows, and the remedy for each lack; or all that is wrong in a configuration file.\n"
 			   "\n"
+			   "      --config FILE         check this file only; prints ok, or a line for each error\n"
 			   "      --json                one JSON object on standard output\n"
 			   "  -h, --help                this text\n"
 			   "\n"
-			   "Exit status: 0 when hearth can sample here, 1 when something that it needs lacks, 2 for wrong usage.\n";
+			   "Exit status: 0 when hearth can sample here (the file is good), 1 when something that it needs lacks (is wrong), 2 for wrong usage.\n";
 
 static const char *state_name(enum check_state state)
 {
@@ -329,11 +332,33 @@ static void print_json(const struct check_result *results, size_t n, bool works)
 	putchar('\n');
 }
 
+static int check_config(const char *path)
+{
+	AUTO_FREE struct config_problems *problems = calloc(1, sizeof(*problems));
+	char text[1024];
+
+	int err = problems ? agent_options_check_file(path, problems) : -ENOMEM;
+	if (err == -ENOMEM) {
+		fprintf(stderr, "hearth: out of memory\n");
+		return STATUS_FAILED;
+	}
+	for (size_t i = 0; i < problems->n; i++) {
+		config_problem_describe(&problems->list[i], path, text, sizeof(text));
+		fprintf(stderr, "%s\n", text);
+	}
+	if (problems->more)
+		fprintf(stderr, "and %zu more\n", problems->more);
+	if (err == 0)
+		puts("ok");
+	return err < 0 ? STATUS_FAILED : STATUS_OK;
+}
+
 int cmd_check(int argc, char **argv, struct zygote *zygote)
 {
-	static const struct option OPTIONS[] = {{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
+	static const struct option OPTIONS[] = {{"json", no_argument, NULL, 'j'}, {"config", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'}, {0}};
 	AUTO_FREE struct check_result *results = NULL;
 	bool json = false, works = true;
+	const char *config = NULL;
 	size_t n = 0;
 
 	optind = 1;
@@ -342,12 +367,18 @@ int cmd_check(int argc, char **argv, struct zygote *zygote)
 			fputs(HELP, stdout);
 			return STATUS_OK;
 		}
-		if (option != 'j')
+		if (option != 'j' && option != 'c')
 			return usage_error("check", "that option is not known");
-		json = true;
+		if (option == 'c')
+			config = optarg;
+		json = json || option == 'j';
 	}
 	if (optind < argc)
 		return usage_error("check", "what is '%s'?", argv[optind]);
+	if (config && json)
+		return usage_error("check", "--json goes without --config");
+	if (config)
+		return check_config(config);
 	if (check_machine(zygote, &results, &n) < 0) {
 		fprintf(stderr, "hearth: out of memory\n");
 		return STATUS_FAILED;

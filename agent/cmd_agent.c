@@ -68,11 +68,11 @@ static int start(struct agent *a)
 			    .cgroup_fd = -1},
 		.kernel_addresses = o->kernel_addresses,
 		.zygote = a->zygote,
-		.demangle = o->naming.demangle,
-		.name_cache = o->naming.cache,
-		.name_cache_bytes = o->naming.cache_bytes,
+		.demangle = (enum demangle_style)o->demangle,
+		.name_cache = o->name_cache,
+		.name_cache_bytes = o->name_cache_bytes,
 		.host_root = o->host_root,
-		.debuginfod_urls = o->naming.debuginfod_urls,
+		.debuginfod_urls = o->debuginfod_urls,
 		.slow_files_ns = o->window_ns / SLOW_FILES_PART,
 	};
 	struct why why;
@@ -270,7 +270,7 @@ int cmd_agent(int argc, char **argv, struct zygote *zygote)
 	int status = agent_options_parse(argc, argv, &a.options);
 	if (status)
 		return status - 1;
-	log_setup(a.options.json, a.options.quiet);
+	log_setup(a.options.log_format == 1, a.options.quiet);
 	int err = start(&a);
 	if (err == 0) {
 		err = run(&a);
@@ -281,6 +281,7 @@ int cmd_agent(int argc, char **argv, struct zygote *zygote)
 	}
 	session_close(a.session);
 	output_dir_close(a.dir);
+	agent_options_deinit(&a.options);
 	if (a.signal_fd >= 0)
 		close(a.signal_fd);
 	return err < 0 ? STATUS_FAILED : STATUS_OK;

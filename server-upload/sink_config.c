@@ -454,27 +454,27 @@ int sink_config_check(const struct sink_config *sink, struct why *why)
 	return why_set(why, -EINVAL, "its secret would go over plain http, for all to read: use https, or say insecure_http_auth = true");
 }
 
-static const struct sink_config *find_name(const struct sink_config *sinks, size_t n, const char *name)
+static const struct sink_config *find_name(struct sink_config *const *sinks, size_t n, const char *name)
 {
 	for (size_t i = 0; i < n; i++)
-		if (strcmp(sinks[i].name, name) == 0)
-			return &sinks[i];
+		if (strcmp(sinks[i]->name, name) == 0)
+			return sinks[i];
 	return NULL;
 }
 
-int sink_config_name_all(struct sink_config *sinks, size_t n, struct why *why)
+int sink_config_name_all(struct sink_config *const *sinks, size_t n, struct why *why)
 {
 	for (size_t i = 0; i < n; i++)
-		if (*sinks[i].name && find_name(sinks, i, sinks[i].name))
-			return why_set(why, -EINVAL, "two sinks have the name '%s'", sinks[i].name);
+		if (*sinks[i]->name && find_name(sinks, i, sinks[i]->name))
+			return why_set(why, -EINVAL, "two sinks have the name '%s'", sinks[i]->name);
 	for (size_t i = 0; i < n; i++) {
 		char name[SINK_NAME_MAX];
-		if (*sinks[i].name)
+		if (*sinks[i]->name)
 			continue;
-		snprintf(name, sizeof(name), "%s", sink_kind_name(sinks[i].kind));
+		snprintf(name, sizeof(name), "%s", sink_kind_name(sinks[i]->kind));
 		for (unsigned number = 2; find_name(sinks, n, name); number++)
-			snprintf(name, sizeof(name), "%s-%u", sink_kind_name(sinks[i].kind), number);
-		memcpy(sinks[i].name, name, sizeof(name));
+			snprintf(name, sizeof(name), "%s-%u", sink_kind_name(sinks[i]->kind), number);
+		memcpy(sinks[i]->name, name, sizeof(name));
 	}
 	return 0;
 }

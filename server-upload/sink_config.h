@@ -45,7 +45,7 @@ int sink_config_set(struct sink_config *sink, const char *key, const char *value
 /* What needs more than one setting: both of basic_user and basic_password_file, of cert_file and key_file, no secrets over plain http. Returns 0, or -EINVAL with why. */
 int sink_config_check(const struct sink_config *sink, struct why *why);
 /* Give each sink without a name its default one, and check that all differ. Returns 0, or -EINVAL with why. */
-int sink_config_name_all(struct sink_config *sinks, size_t n, struct why *why);
+int sink_config_name_all(struct sink_config *const *sinks, size_t n, struct why *why);
 bool sink_config_is_equal(const struct sink_config *a, const struct sink_config *b);
 /* The names that sink_config_set() knows; "labels." and "headers." stand for all that begin so. Ends in NULL. */
 const char *const *sink_config_keys(void);

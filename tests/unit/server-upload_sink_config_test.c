@@ -290,7 +290,7 @@ static void checks(void **state)
 
 static void names(void **state)
 {
-	struct sink_config sinks[4];
+	struct sink_config sinks[4], *const all[] = {&sinks[0], &sinks[1], &sinks[2], &sinks[3]};
 	struct why why;
 
 	(void)state;
@@ -299,13 +299,13 @@ static void names(void **state)
 	open_sink(&sinks[2], "http=c");
 	open_sink(&sinks[3], "otlp=d");
 	assert_int_equal(sink_config_set(&sinks[3], "name", "otlp", &why), 0);
-	assert_int_equal(sink_config_name_all(sinks, 4, &why), 0);
+	assert_int_equal(sink_config_name_all(all, 4, &why), 0);
 	assert_string_equal(sinks[0].name, "otlp-2");
 	assert_string_equal(sinks[1].name, "otlp-3");
 	assert_string_equal(sinks[2].name, "http");
 	assert_string_equal(sinks[3].name, "otlp");
 	assert_int_equal(sink_config_set(&sinks[2], "name", "otlp-3", &why), 0);
-	assert_int_equal(sink_config_name_all(sinks, 4, &why), -EINVAL);
+	assert_int_equal(sink_config_name_all(all, 4, &why), -EINVAL);
 	assert_string_equal(why.text, "two sinks have the name 'otlp-3'");
 	for (size_t i = 0; i < 4; i++)
 		sink_config_deinit(&sinks[i]);
