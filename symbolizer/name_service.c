@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/scope.h"
+#include "symbolizer/protocol.h"
 #include "symbolizer/worker_link.h"
 
 #define WALL_S		60

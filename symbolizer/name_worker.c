@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 #include "base/scope.h"
-#include "symbolizer/channel.h"
 #include "symbolizer/name_compiler.h"
+#include "symbolizer/protocol.h"
 #include "symbolizer/worker.h"
 
 #define STATUS_DONE    0
@@ -75,7 +75,7 @@ int name_worker_run(int socket)
 	struct name_worker w = {.serial = 0};
 	struct message m;
 
-	if (channel_init(&w.channel, socket, PROTOCOL_UNWIND_MAX) < 0)
+	if (channel_init(&w.channel, socket, &PROTOCOL_RULES, PROTOCOL_UNWIND_MAX) < 0)
 		return STATUS_SETUP;
 	int err = channel_receive(&w.channel, 0, &m);
 	if (err < 0)

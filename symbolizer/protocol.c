@@ -11,16 +11,11 @@
 
 #define BUILD_ID_MIN 4
 
-int message_head_check(const struct message_head *head, size_t n_bytes, size_t n_fds, uint64_t payload_max)
-{
-	if (n_bytes < sizeof(*head) || head->version != PROTOCOL_VERSION || !head->kind || head->kind >= MESSAGE_KINDS || head->by_fd > 1 ||
-	    head->style > DEMANGLE_NONE || head->n_fds > n_fds || head->n_fds > PROTOCOL_FDS_MAX || head->by_fd > head->n_fds ||
-	    head->payload_bytes > payload_max)
-		return -EBADMSG;
-	if (head->by_fd)
-		return n_bytes == sizeof(*head) ? 0 : -EBADMSG;
-	return n_bytes - sizeof(*head) == head->payload_bytes ? 0 : -EBADMSG;
-}
+_Static_assert(PROTOCOL_FDS_MAX <= CHANNEL_FDS_MAX, "a walk's images go in one message");
+_Static_assert(2 * UNWIND_TABLES_MAX + 4 <= CHANNEL_PARTS_MAX, "an image's unwind tables go in one message");
+
+const struct channel_rules PROTOCOL_RULES = {
+	.version = PROTOCOL_VERSION, .kinds = MESSAGE_KINDS, .fds_max = PROTOCOL_FDS_MAX, .detail_max = DEMANGLE_NONE};
 
 /* What is left of a payload. */
 struct rest {

@@ -1,19 +1,19 @@
 /* The messages between the agent and its confined processes: a wire format, and functions that check it.
  *
- * A message is a head and a payload, in one datagram; a payload of more than PROTOCOL_INLINE_MAX bytes is in a sealed memfd instead, the
- * last of the descriptors that come along (symbolizer/channel.h sends and receives). A request is answered by one reply of its kind and serial.
+ * base/channel.h sends and receives. A request is answered by one reply of its kind and serial.
  * Both sides check everything: the process that reads binaries could be taken over, and what is decoded here is believed afterwards.
  * The decoders are pure functions on bytes: they allocate at most what they are given times a small number, and open nothing.
  * Payloads are aligned to 8 bytes. Same machine, same build: native byte order. */
 #ifndef HEARTH_SYMBOLIZER_PROTOCOL_H
 #define HEARTH_SYMBOLIZER_PROTOCOL_H
 
+#include "base/channel.h"
 #include "symbolizer/debug_ask.h"
 #include "symbolizer/engine.h"
 #include "symbolizer/kept_walk.h"
 
 #define PROTOCOL_VERSION    1
-#define PROTOCOL_INLINE_MAX (64u << 10)
+#define PROTOCOL_INLINE_MAX CHANNEL_INLINE_MAX
 #define PROTOCOL_FDS_MAX    (SYMBOLIZER_WALK_IMAGES + 1)
 
 #define PROTOCOL_ADDRESSES_MAX	   4096		/* of one request; callers with more send several */
@@ -37,20 +37,8 @@ enum message_kind {
 	MESSAGE_KINDS,
 };
 
-struct message_head {
-	uint64_t serial; /* of the request; an answer has that of its request */
-	uint64_t payload_bytes;
-	int32_t result; /* of an answer: 0 or more, or a negative errno */
-	uint16_t version;
-	uint16_t kind;
-	uint16_t n_fds; /* descriptors, that of the payload included */
-	uint16_t by_fd; /* 1: the payload is in the last one */
-	uint32_t style; /* enum demangle_style, of a request */
-};
-_Static_assert(sizeof(struct message_head) == 32, "message_head is a wire format");
-
-/* Is this a message at all? n_bytes: of the datagram. n_fds: that came. Returns 0 or -EBADMSG. */
-int message_head_check(const struct message_head *head, size_t n_bytes, size_t n_fds, uint64_t payload_max);
+/* The messages between these processes; message_head.detail is enum demangle_style, of a request. */
+extern const struct channel_rules PROTOCOL_RULES;
 
 /* --- requests --------------------------------------------------------------------------------------------------- */
 

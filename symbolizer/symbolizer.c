@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/scope.h"
 #include "symbolizer/image_strikes.h"
+#include "symbolizer/protocol.h"
 #include "symbolizer/reply_join.h"
 #include "symbolizer/slow_requests.h"
 #include "symbolizer/worker_link.h"
@@ -164,7 +165,7 @@ struct flight {
 /* ahead: another request is being worked on; then -EAGAIN: there is no room for this one yet, and it is as if it had not been tried. */
 static int send_call(struct symbolizer *s, struct call *call, bool ahead, struct flight *flight_out)
 {
-	struct message_head head = {.serial = s->serial + 1, .kind = (uint16_t)call->kind, .style = s->style};
+	struct message_head head = {.serial = s->serial + 1, .kind = (uint16_t)call->kind, .detail = s->style};
 	uint64_t begin_ns = clock_ns(CLOCK_MONOTONIC);
 
 	if (image_strikes_refuses(s->strikes, call->key, begin_ns)) {

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/scope.h"
-#include "symbolizer/channel.h"
 #include "symbolizer/libunwind_walk.h"
+#include "symbolizer/protocol.h"
 
 #define STATUS_DONE  0
 #define STATUS_SETUP 1
@@ -169,7 +169,7 @@ static int answer(struct worker *w, const struct message *m)
 
 	if (request_decode(m->head.kind, m->payload, m->head.payload_bytes, m->n_fds, &r) < 0)
 		return -EBADMSG;
-	engine_style(w->engine, (enum demangle_style)m->head.style);
+	engine_style(w->engine, (enum demangle_style)m->head.detail);
 	switch (r.kind) {
 	case MESSAGE_IMAGE:
 		return answer_image(w, m);
@@ -214,7 +214,7 @@ int worker_run(int socket)
 	struct message m;
 	struct worker w;
 
-	if (channel_init(&w.channel, socket, PROTOCOL_INLINE_MAX) < 0 || engine_create(NULL, &w.engine) < 0)
+	if (channel_init(&w.channel, socket, &PROTOCOL_RULES, PROTOCOL_INLINE_MAX) < 0 || engine_create(NULL, &w.engine) < 0)
 		return STATUS_SETUP;
 	int err;
 	while ((err = channel_receive(&w.channel, 0, &m)) == 0) {

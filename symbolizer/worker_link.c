@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/scope.h"
+#include "symbolizer/protocol.h"
 
 #define MINUTE_NS (60 * NS_PER_S)
 
@@ -40,7 +41,7 @@ int worker_link_open(struct worker_link *l, bool *is_new_out)
 		l->pauses++;
 		return -ECHILD;
 	}
-	err = channel_init(&l->channel, socket, l->payload_max);
+	err = channel_init(&l->channel, socket, &PROTOCOL_RULES, l->payload_max);
 	if (err < 0) {
 		end_process(l);
 		return -ECHILD;

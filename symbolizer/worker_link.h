@@ -3,7 +3,7 @@
 #ifndef HEARTH_SYMBOLIZER_WORKER_LINK_H
 #define HEARTH_SYMBOLIZER_WORKER_LINK_H
 
-#include "symbolizer/channel.h"
+#include "base/channel.h"
 #include "symbolizer/zygote.h"
 
 #define WORKER_DEATHS_MAX      20		     /* in a minute, before pauses begin */

@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/text_clean.h"
 #include "bpf/records.h"
-#include "symbolizer/channel.h"
+#include "symbolizer/protocol.h"
 #include "tests/fuzz/fuzz.h"
 
 #define HEAD_BYTES  8
@@ -154,7 +154,7 @@ static void receive(const uint8_t *datagram, size_t n, unsigned n_fds)
 	struct message message;
 
 	PROMISE(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
-	PROMISE(channel_init(&channel, pair[0], PAYLOAD_MAX) == 0);
+	PROMISE(channel_init(&channel, pair[0], &PROTOCOL_RULES, PAYLOAD_MAX) == 0);
 	n_fds %= FDS_MAX + 1;
 	for (unsigned i = 0; i < n_fds; i++) {
 		fds[i] = memfd_create("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING);

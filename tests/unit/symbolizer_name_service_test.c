@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/scope.h"
-#include "symbolizer/channel.h"
+#include "symbolizer/protocol.h"
 #include "tests/unit/cmocka_prelude.h"
 #include "tests/unit/elf_writer.h"
 #include "tests/unit/zygote_fixture.h"
@@ -200,7 +200,7 @@ static int troublemaker(int socket)
 	struct channel c;
 	struct message m;
 
-	if (channel_init(&c, socket, PROTOCOL_INLINE_MAX) < 0 || channel_receive(&c, 0, &m) < 0)
+	if (channel_init(&c, socket, &PROTOCOL_RULES, PROTOCOL_INLINE_MAX) < 0 || channel_receive(&c, 0, &m) < 0)
 		return 1;
 	const struct compile_request *request = m.payload;
 	if (request->image_id == USES_UP_CPU)

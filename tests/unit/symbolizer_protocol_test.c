@@ -1,4 +1,4 @@
-/* symbolizer/protocol.c, channel.c, unwind_image.c and image_strikes.c: what each refuses. */
+/* symbolizer/protocol.c, unwind_image.c and image_strikes.c: what each refuses. */
 #include "symbolizer/protocol.h"
 
 #include <errno.h>
@@ -12,7 +12,6 @@
 #include "base/clock.h"
 #include "base/scope.h"
 #include "bpf/records.h"
-#include "symbolizer/channel.h"
 #include "symbolizer/image_strikes.h"
 #include "tests/unit/cmocka_prelude.h"
 
@@ -32,31 +31,31 @@ static void heads(void **state)
 	struct message_head bad;
 
 	(void)state;
-	assert_int_equal(message_head_check(&good, sizeof(good) + 8, 1, 100), 0);
-	assert_int_equal(message_head_check(&good, sizeof(good) + 8, 2, 100), 0); /* what was not announced is closed */
-	assert_int_equal(message_head_check(&good, sizeof(good) + 8, 0, 100), -EBADMSG);
-	assert_int_equal(message_head_check(&good, sizeof(good) + 7, 1, 100), -EBADMSG);
-	assert_int_equal(message_head_check(&good, sizeof(good) + 9, 1, 100), -EBADMSG);
-	assert_int_equal(message_head_check(&good, sizeof(good) + 8, 1, 7), -EBADMSG);
-	assert_int_equal(message_head_check(&good, sizeof(good) - 1, 1, 100), -EBADMSG);
+	assert_int_equal(message_head_check(&good, &PROTOCOL_RULES, sizeof(good) + 8, 1, 100), 0);
+	assert_int_equal(message_head_check(&good, &PROTOCOL_RULES, sizeof(good) + 8, 2, 100), 0); /* what was not announced is closed */
+	assert_int_equal(message_head_check(&good, &PROTOCOL_RULES, sizeof(good) + 8, 0, 100), -EBADMSG);
+	assert_int_equal(message_head_check(&good, &PROTOCOL_RULES, sizeof(good) + 7, 1, 100), -EBADMSG);
+	assert_int_equal(message_head_check(&good, &PROTOCOL_RULES, sizeof(good) + 9, 1, 100), -EBADMSG);
+	assert_int_equal(message_head_check(&good, &PROTOCOL_RULES, sizeof(good) + 8, 1, 7), -EBADMSG);
+	assert_int_equal(message_head_check(&good, &PROTOCOL_RULES, sizeof(good) - 1, 1, 100), -EBADMSG);
 #define BAD(...)                                                                                   \
 	do {                                                                                       \
 		bad = good;                                                                        \
 		__VA_ARGS__;                                                                       \
-		assert_int_equal(message_head_check(&bad, sizeof(bad) + 8, 200, 100), -EBADMSG); \
+		assert_int_equal(message_head_check(&bad, &PROTOCOL_RULES, sizeof(bad) + 8, 200, 100), -EBADMSG); \
 	} while (0)
 	BAD(bad.version++);
 	BAD(bad.kind = 0);
 	BAD(bad.kind = MESSAGE_KINDS);
-	BAD(bad.style = DEMANGLE_NONE + 1);
+	BAD(bad.detail = DEMANGLE_NONE + 1);
 	BAD(bad.by_fd = 2);
 	BAD(bad.by_fd = 1); /* with a payload in the datagram as well */
 	BAD(bad.n_fds = PROTOCOL_FDS_MAX + 1);
 	bad = good;
 	bad.by_fd = 1;
-	assert_int_equal(message_head_check(&bad, sizeof(bad), 1, 100), 0);
+	assert_int_equal(message_head_check(&bad, &PROTOCOL_RULES, sizeof(bad), 1, 100), 0);
 	bad.n_fds = 0;
-	assert_int_equal(message_head_check(&bad, sizeof(bad), 1, 100), -EBADMSG);
+	assert_int_equal(message_head_check(&bad, &PROTOCOL_RULES, sizeof(bad), 1, 100), -EBADMSG);
 }
 
 static void requests(void **state)
@@ -350,79 +349,6 @@ static void random_bytes(void **state)
 	}
 }
 
-/* --- the channel ------------------------------------------------------------------------------------------------ */
-
-static void open_pair(struct channel *a, struct channel *b)
-{
-	int pair[2];
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-	assert_int_equal(channel_init(a, pair[0], 1 << 20), 0);
-	assert_int_equal(channel_init(b, pair[1], 1 << 20), 0);
-}
-
-static void payloads(void **state)
-{
-	static const size_t SIZES[] = {0, 1, PROTOCOL_INLINE_MAX, PROTOCOL_INLINE_MAX + 1, 1 << 20};
-	AUTO_FREE uint8_t *bytes = malloc(1 << 20);
-	struct channel a, b;
-	struct message m;
-
-	(void)state;
-	open_pair(&a, &b);
-	for (size_t i = 0; i < 1 << 20; i++)
-		bytes[i] = (uint8_t)next_random();
-	for (size_t i = 0; i < sizeof(SIZES) / sizeof(SIZES[0]); i++) {
-		struct message_head head = {.kind = MESSAGE_NAMES, .serial = i};
-		const struct iovec part = {bytes, SIZES[i]};
-		assert_int_equal(channel_send(&a, &head, &part, 1, (int[]){a.fd}, 1, true), 0);
-		assert_int_equal(channel_receive(&b, clock_ns(CLOCK_MONOTONIC) + NS_PER_S, &m), 0);
-		assert_int_equal(m.head.serial, i);
-		assert_int_equal(m.n_fds, 1);
-		assert_true(fcntl(m.fds[0], F_GETFD) & FD_CLOEXEC);
-		assert_int_equal(m.head.payload_bytes, SIZES[i]);
-		assert_int_equal(m.mapped != NULL, SIZES[i] > PROTOCOL_INLINE_MAX);
-		if (SIZES[i])
-			assert_memory_equal(m.payload, bytes, SIZES[i]);
-		message_close(&m);
-	}
-	assert_int_equal(channel_receive(&b, clock_ns(CLOCK_MONOTONIC) + NS_PER_MS, &m), -ETIME);
-	assert_int_equal(send(a.fd, "short", 5, 0), 5);
-	assert_int_equal(channel_receive(&b, 0, &m), -EBADMSG);
-	struct message_head head = {.kind = MESSAGE_NAMES};
-	assert_int_equal(channel_send(&a, &head, NULL, 0, (int[]){-1}, 1, true), -EBADF);
-	/* Over what the receiver takes. */
-	b.payload_max = 10;
-	assert_int_equal(channel_send(&a, &head, &(struct iovec){bytes, 11}, 1, NULL, 0, true), 0);
-	assert_int_equal(channel_receive(&b, 0, &m), -EBADMSG);
-	assert_int_equal(b.descriptors_extra, 0);
-	channel_deinit(&a);
-	assert_int_equal(channel_receive(&b, 0, &m), -EPIPE);
-	assert_int_equal(channel_send(&b, &head, NULL, 0, NULL, 0, true), -EPIPE);
-	channel_deinit(&b);
-}
-
-static void seals(void **state)
-{
-	static const unsigned EACH[] = {F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE, F_SEAL_SEAL};
-	AUTO_CLOSE int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-
-	(void)state;
-	assert_int_equal(sealed_bytes(file, UINT64_MAX), -EBADMSG);
-	assert_int_equal(sealed_bytes(-1, UINT64_MAX), -EBADMSG);
-	for (size_t i = 0; i < 4; i++) {
-		AUTO_CLOSE int fd = memfd_create("memfd", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-		assert_int_equal(ftruncate(fd, 100), 0);
-		assert_int_equal(fcntl(fd, F_ADD_SEALS, CHANNEL_SEALS & ~EACH[i]), 0);
-		assert_int_equal(sealed_bytes(fd, UINT64_MAX), -EBADMSG);
-	}
-	AUTO_CLOSE int fd = memfd_create("memfd", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	assert_int_equal(ftruncate(fd, 100), 0);
-	assert_int_equal(fcntl(fd, F_ADD_SEALS, CHANNEL_SEALS), 0);
-	assert_int_equal(sealed_bytes(fd, 100), 100);
-	assert_int_equal(sealed_bytes(fd, 99), -E2BIG);
-}
-
 /* --- strikes ---------------------------------------------------------------------------------------------------- */
 
 static void strikes(void **state)
@@ -465,8 +391,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(heads),	 cmocka_unit_test(requests),	   cmocka_unit_test(walk_requests), cmocka_unit_test(questions),
 		cmocka_unit_test(image_answers), cmocka_unit_test(names_answers),  cmocka_unit_test(small_answers),
-		cmocka_unit_test(unwind_answers), cmocka_unit_test(random_bytes), cmocka_unit_test(payloads),
-		cmocka_unit_test(seals),	 cmocka_unit_test(strikes),
+		cmocka_unit_test(unwind_answers), cmocka_unit_test(random_bytes),   cmocka_unit_test(strikes),
 	};
 
 	return cmocka_run_group_tests_name("symbolizer/protocol", tests, NULL, NULL);

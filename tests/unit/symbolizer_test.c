@@ -18,9 +18,9 @@
 
 #include "base/clock.h"
 #include "base/scope.h"
-#include "symbolizer/channel.h"
 #include "symbolizer/image_strikes.h"
 #include "symbolizer/name_table.h"
+#include "symbolizer/protocol.h"
 #include "symbolizer/worker.h"
 #include "symbolizer/worker_link.h"
 #include "tests/unit/cfi_writer.h"
@@ -565,7 +565,7 @@ static int troublemaker(int socket)
 	struct message m;
 	struct request r;
 
-	if (channel_init(&c, socket, PROTOCOL_INLINE_MAX) < 0)
+	if (channel_init(&c, socket, &PROTOCOL_RULES, PROTOCOL_INLINE_MAX) < 0)
 		return 1;
 	while (channel_receive(&c, 0, &m) == 0) {
 		if (request_decode(m.head.kind, m.payload, m.head.payload_bytes, m.n_fds, &r) < 0)

@@ -1,4 +1,4 @@
-#include "symbolizer/channel.h"
+#include "base/channel.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,13 +13,12 @@
 #include "base/clock.h"
 #include "base/scope.h"
 
-#define DATAGRAM_MAX (sizeof(struct message_head) + PROTOCOL_INLINE_MAX)
-#define PARTS_MAX    (2 * UNWIND_TABLES_MAX + 4)
+#define DATAGRAM_MAX (sizeof(struct message_head) + CHANNEL_INLINE_MAX)
 #define KERNEL_FDS_MAX 253 /* SCM_MAX_FD: no message brings more */
 
-int channel_init(struct channel *c, int fd, uint64_t payload_max)
+int channel_init(struct channel *c, int fd, const struct channel_rules *rules, uint64_t payload_max)
 {
-	*c = (struct channel){.fd = fd, .payload_max = payload_max};
+	*c = (struct channel){.fd = fd, .rules = *rules, .payload_max = payload_max};
 	c->buffer = malloc(DATAGRAM_MAX);
 	if (c->buffer)
 		return 0;
@@ -47,10 +46,34 @@ int64_t sealed_bytes(int fd, uint64_t max)
 	return (uint64_t)status.st_size > max ? -E2BIG : (int64_t)status.st_size;
 }
 
+int message_head_check(const struct message_head *head, const struct channel_rules *rules, size_t n_bytes, size_t n_fds, uint64_t payload_max)
+{
+	if (n_bytes < sizeof(*head) || head->version != rules->version || !head->kind || head->kind >= rules->kinds || head->by_fd > 1 ||
+	    head->detail > rules->detail_max || head->n_fds > n_fds || head->n_fds > rules->fds_max || head->n_fds > CHANNEL_FDS_MAX ||
+	    head->by_fd > head->n_fds || head->payload_bytes > payload_max)
+		return -EBADMSG;
+	if (head->by_fd)
+		return n_bytes == sizeof(*head) ? 0 : -EBADMSG;
+	return n_bytes - sizeof(*head) == head->payload_bytes ? 0 : -EBADMSG;
+}
+
+int sealed_map(int fd, uint64_t max, void **bytes_out, size_t *n_out)
+{
+	int64_t bytes = sealed_bytes(fd, max);
+
+	if (bytes <= 0)
+		return bytes < 0 ? (int)bytes : -EBADMSG;
+	void *mapped = mmap(NULL, (size_t)bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (mapped == MAP_FAILED)
+		return -errno;
+	*bytes_out = mapped;
+	*n_out = (size_t)bytes;
+	return 0;
+}
+
 /* --- sending ---------------------------------------------------------------------------------------------------- */
 
-/* A sealed memfd with these bytes, or a negative errno. */
-static int make_memfd(const struct iovec *parts, size_t n)
+int sealed_create(const struct iovec *parts, size_t n, int *fd_out)
 {
 	AUTO_CLOSE int fd = memfd_create("hearth", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
@@ -66,12 +89,13 @@ static int make_memfd(const struct iovec *parts, size_t n)
 	}
 	if (fcntl(fd, F_ADD_SEALS, CHANNEL_SEALS) < 0)
 		return -errno;
-	return take_fd(&fd);
+	*fd_out = take_fd(&fd);
+	return 0;
 }
 
 static int send_datagram(int fd, struct iovec *parts, size_t n_parts, const int *fds, size_t n_fds, bool wait)
 {
-	char control[CMSG_SPACE(sizeof(int) * PROTOCOL_FDS_MAX)] __attribute__((aligned(8))) = {0};
+	char control[CMSG_SPACE(sizeof(int) * CHANNEL_FDS_MAX)] __attribute__((aligned(8))) = {0};
 	struct msghdr header = {.msg_iov = parts, .msg_iovlen = n_parts};
 
 	if (n_fds) {
@@ -95,29 +119,29 @@ static int send_datagram(int fd, struct iovec *parts, size_t n_parts, const int 
 int channel_send(const struct channel *c, struct message_head *head, const struct iovec *parts, size_t n_parts, const int *fds,
 		 size_t n_fds, bool wait)
 {
-	struct iovec datagram[PARTS_MAX + 1] = {{head, sizeof(*head)}};
-	int with[PROTOCOL_FDS_MAX];
+	struct iovec datagram[CHANNEL_PARTS_MAX + 1] = {{head, sizeof(*head)}};
+	int with[CHANNEL_FDS_MAX];
 	AUTO_CLOSE int payload_fd = -1;
 	size_t bytes = 0;
 
-	if (n_parts > PARTS_MAX || n_fds > PROTOCOL_FDS_MAX - 1)
+	if (n_parts > CHANNEL_PARTS_MAX || n_fds > CHANNEL_FDS_MAX - 1)
 		return -E2BIG;
 	for (size_t i = 0; i < n_parts; i++)
 		bytes += parts[i].iov_len;
 	if (n_fds)
 		memcpy(with, fds, n_fds * sizeof(with[0]));
-	head->version = PROTOCOL_VERSION;
+	head->version = c->rules.version;
 	head->payload_bytes = bytes;
-	head->by_fd = bytes > PROTOCOL_INLINE_MAX;
+	head->by_fd = bytes > CHANNEL_INLINE_MAX;
 	head->n_fds = (uint16_t)(n_fds + head->by_fd);
 	if (!head->by_fd) {
 		if (n_parts)
 			memcpy(datagram + 1, parts, n_parts * sizeof(parts[0]));
 		return send_datagram(c->fd, datagram, n_parts + 1, with, n_fds, wait);
 	}
-	payload_fd = make_memfd(parts, n_parts);
-	if (payload_fd < 0)
-		return payload_fd;
+	int err = sealed_create(parts, n_parts, &payload_fd);
+	if (err < 0)
+		return err;
 	with[n_fds] = payload_fd;
 	return send_datagram(c->fd, datagram, 1, with, n_fds + 1, wait);
 }
@@ -158,16 +182,16 @@ static size_t take_descriptors(struct msghdr *header, int fds[KERNEL_FDS_MAX])
 
 static int map_payload(struct message *m, int fd, uint64_t max)
 {
-	int64_t bytes = sealed_bytes(fd, max);
+	size_t bytes;
+	void *mapped;
 
-	if (bytes < 0 || (uint64_t)bytes != m->head.payload_bytes || !bytes)
-		return -EBADMSG;
-	void *mapped = mmap(NULL, (size_t)bytes, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (mapped == MAP_FAILED)
-		return -errno;
+	int err = sealed_map(fd, max, &mapped, &bytes);
+	if (err < 0)
+		return err == -E2BIG ? -EBADMSG : err;
 	m->mapped = mapped;
+	m->mapped_bytes = bytes;
 	m->payload = mapped;
-	return 0;
+	return bytes == m->head.payload_bytes ? 0 : -EBADMSG;
 }
 
 /* The descriptors and the payload of a datagram of n bytes. fds: taken over. */
@@ -176,7 +200,7 @@ static int open_message(struct channel *c, size_t n, int *fds, size_t n_fds, str
 	int err = 0;
 
 	memcpy(&m->head, c->buffer, n < sizeof(m->head) ? n : sizeof(m->head));
-	err = message_head_check(&m->head, n, n_fds, c->payload_max);
+	err = message_head_check(&m->head, &c->rules, n, n_fds, c->payload_max);
 	size_t announced = err < 0 ? 0 : m->head.n_fds;
 	for (size_t i = announced; i < n_fds; i++)
 		close(fds[i]);
@@ -231,6 +255,6 @@ void message_close(struct message *m)
 			close(m->fds[i]);
 	m->n_fds = 0;
 	if (m->mapped)
-		munmap(m->mapped, m->head.payload_bytes);
+		munmap(m->mapped, m->mapped_bytes);
 	m->mapped = NULL;
 }
