@@ -19,6 +19,7 @@
 #include "agent/stack_report.h"
 #include "base/clock.h"
 #include "base/scope.h"
+#include "pprof/encode.h"
 
 #define INCOMPLETE_MAX	     5	 /* programs named a window */
 #define INCOMPLETE_PER_MILLE 999 /* complete stacks below which a program is named */
@@ -126,7 +127,14 @@ static void write_window(struct agent *a, const struct profile *profile, const s
 	char text[1024];
 	struct why why;
 
-	int err = output_dir_write(a->dir, profile, &path, &why);
+	AUTO_FREE uint8_t *bytes = NULL;
+	size_t n = 0;
+
+	int err = profile_encode(profile, &bytes, &n);
+	if (err < 0)
+		why_set(&why, err, "encoding a window: %s", strerror(-err));
+	else
+		err = output_dir_write(a->dir, profile->time_ns, bytes, n, &path, &why);
 	accounting_describe(account, text, sizeof(text));
 	if (err < 0) {
 		if (!a->writing_fails)

@@ -164,23 +164,12 @@ static int write_all(int fd, const uint8_t *bytes, size_t n)
 	return 0;
 }
 
-/* The whole content first, then the file: an error of writing keeps its errno, which stdio loses. */
-static int write_content(const struct profile *profile, enum output_format format, const char *title, int fd)
-{
-	AUTO_FREE uint8_t *bytes = NULL;
-	size_t n = 0;
-
-	int err = format == OUTPUT_PPROF ? profile_encode(profile, &bytes, &n)
-					 : render_to_memory(profile, format, title, &bytes, &n);
-	return err < 0 ? err : write_all(fd, bytes, n);
-}
-
-static int write_in_place(const struct profile *profile, const char *path, enum output_format format, const char *title)
+static int write_in_place(const char *path, const uint8_t *bytes, size_t n)
 {
 	if (strcmp(path, "-") == 0)
-		return write_content(profile, format, title, STDOUT_FILENO);
+		return write_all(STDOUT_FILENO, bytes, n);
 	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-	return fd < 0 ? -errno : write_content(profile, format, title, fd);
+	return fd < 0 ? -errno : write_all(fd, bytes, n);
 }
 
 /* Under sudo the file is for the user who called it: a browser that runs as that user must be able to open it. */
@@ -193,10 +182,10 @@ static void give_to_sudo_user(int fd)
 }
 
 /* A new file in the folder: mode 0600, from mkostemp(). fd: taken over. */
-static int write_temporary(const struct profile *profile, enum output_format format, const char *title, int fd)
+static int write_temporary(int fd, const uint8_t *bytes, size_t n)
 {
 	give_to_sudo_user(fd);
-	int err = write_content(profile, format, title, fd);
+	int err = write_all(fd, bytes, n);
 	if (err == 0 && fsync(fd) < 0)
 		err = -errno;
 	if (close(fd) < 0 && err == 0)
@@ -204,7 +193,7 @@ static int write_temporary(const struct profile *profile, enum output_format for
 	return err;
 }
 
-static int write_atomically(const struct profile *profile, const char *path, enum output_format format, const char *title)
+static int write_atomically(const char *path, const uint8_t *bytes, size_t n)
 {
 	AUTO_FREE char *copy = NULL;
 	char temporary[PATH_MAX];
@@ -218,7 +207,7 @@ static int write_atomically(const struct profile *profile, const char *path, enu
 	int fd = mkostemp(temporary, O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	err = write_temporary(profile, format, title, fd);
+	err = write_temporary(fd, bytes, n);
 	if (err == 0 && rename(temporary, path) < 0)
 		err = -errno;
 	if (err < 0) {
@@ -232,17 +221,28 @@ static int write_atomically(const struct profile *profile, const char *path, enu
 	return 0;
 }
 
-int output_write(const struct profile *profile, const char *path, enum output_format format, const char *title,
-		 struct why *why)
+int output_write_bytes(const char *path, const uint8_t *bytes, size_t n, struct why *why)
 {
 	struct stat status;
 	int err;
 
 	if (strcmp(path, "-") == 0 || is_special(path))
-		err = write_in_place(profile, path, format, title);
+		err = write_in_place(path, bytes, n);
 	else if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
 		err = -EISDIR;
 	else
-		err = write_atomically(profile, path, format, title);
+		err = write_atomically(path, bytes, n);
 	return err < 0 ? explain(path, err, why) : 0;
+}
+
+/* The whole content first, then the file: an error of writing keeps its errno, which stdio loses. */
+int output_write(const struct profile *profile, const char *path, enum output_format format, const char *title,
+		 struct why *why)
+{
+	AUTO_FREE uint8_t *bytes = NULL;
+	size_t n = 0;
+
+	int err = format == OUTPUT_PPROF ? profile_encode(profile, &bytes, &n)
+					 : render_to_memory(profile, format, title, &bytes, &n);
+	return err < 0 ? explain(path, err, why) : output_write_bytes(path, bytes, n, why);
 }

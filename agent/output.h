@@ -27,4 +27,7 @@ int output_check(const char *path, struct why *why);
 int output_write(const struct profile *profile, const char *path, enum output_format format, const char *title,
 		 struct why *why);
 
+/* The same with what is there already. */
+int output_write_bytes(const char *path, const uint8_t *bytes, size_t n, struct why *why);
+
 #endif

@@ -98,9 +98,9 @@ static void evict(struct output_dir *d)
 	}
 }
 
-int output_dir_write(struct output_dir *d, const struct profile *profile, const char **path_out, struct why *why)
+int output_dir_write(struct output_dir *d, int64_t time_ns, const uint8_t *bytes, size_t n, const char **path_out, struct why *why)
 {
-	time_t seconds = profile->time_ns / NS_PER_S;
+	time_t seconds = time_ns / NS_PER_S;
 	struct tm utc;
 	char stamp[40];
 	struct stat status;
@@ -108,16 +108,19 @@ int output_dir_write(struct output_dir *d, const struct profile *profile, const 
 	gmtime_r(&seconds, &utc);
 	strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%S", &utc);
 	snprintf(d->last, sizeof(d->last), "%s/" PREFIX "%s.%03lldZ" SUFFIX, d->path, stamp,
-		 (long long)(profile->time_ns % NS_PER_S / 1000000));
-	int err = output_write(profile, d->last, OUTPUT_PPROF, NULL, why);
+		 (long long)(time_ns % NS_PER_S / 1000000));
+	bool was_there = stat(d->last, &status) == 0;
+	uint64_t before = was_there ? (uint64_t)status.st_size : 0;
+	int err = output_write_bytes(d->last, bytes, n, why);
 	if (err < 0) {
 		d->stats.failed++;
 		return err;
 	}
 	d->stats.written++;
-	d->stats.files++;
+	if (!was_there)
+		d->stats.files++;
 	if (stat(d->last, &status) == 0)
-		d->stats.bytes += (uint64_t)status.st_size;
+		d->stats.bytes += (uint64_t)status.st_size - before;
 	evict(d);
 	*path_out = d->last;
 	return 0;

@@ -19,8 +19,9 @@ struct output_dir_stats {
 /* Creates the folder (0700) if it is missing; removes what a crash left half-written. */
 int output_dir_open(const char *path, uint64_t budget_bytes, struct output_dir **dir_out, struct why *why);
 
-/* Write a window as hearth-<UTC time of its start>.pb.gz. path_out: borrowed until the next call. */
-int output_dir_write(struct output_dir *d, const struct profile *profile, const char **path_out, struct why *why);
+/* Write a window, encoded (pprof/encode.h), as hearth-<UTC time of its start>.pb.gz: the same window again is the same file. path_out: borrowed until
+ * the next call. */
+int output_dir_write(struct output_dir *d, int64_t time_ns, const uint8_t *bytes, size_t n, const char **path_out, struct why *why);
 
 void output_dir_stats(const struct output_dir *d, struct output_dir_stats *stats_out);
 

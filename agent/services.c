@@ -292,10 +292,8 @@ void services_end(struct services *s, unsigned service)
 {
 	struct message_head head = {.kind = ORDER_END, .detail = service};
 
-	if (!s->states[service].runs)
-		return;
-	s->states[service].let_go = true;
-	channel_send(&s->channel, &head, NULL, 0, NULL, 0, false);
+	if (s->states[service].runs)
+		channel_send(&s->channel, &head, NULL, 0, NULL, 0, false);
 }
 
 void services_let_go(struct services *s, unsigned service)

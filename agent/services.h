@@ -37,7 +37,7 @@ struct service_event {
 	bool started; /* else: it has ended */
 	pid_t pid;
 	int status;   /* of the end, as of waitpid(); of a start that failed: pid 0, a negative errno */
-	bool expected; /* services_end() or services_let_go() was called before */
+	bool expected; /* services_let_go() was called before */
 };
 
 /* table: borrowed as long as the services live. Call it before anything else: no thread may run. Returns 0 or a negative errno. */
@@ -56,7 +56,7 @@ uint64_t services_again_ns(const struct services *s, unsigned service);
 /* Unexpected ends since the beginning. */
 uint64_t services_deaths(const struct services *s, unsigned service);
 
-/* Kill it. No error if it does not run. */
+/* Kill it; that counts as a death unless it was let go. No error if it does not run. */
 void services_end(struct services *s, unsigned service);
 
 /* Its end is expected from here on. */

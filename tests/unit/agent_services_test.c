@@ -136,6 +136,8 @@ static void dies_and_comes_again(void **state)
 	}
 	/* What is wanted is no death. */
 	AUTO_CLOSE int fd = start(s, STUBBORN, NULL, 0);
+	assert_true(fd >= 0);
+	services_let_go(s, STUBBORN);
 	services_end(s, STUBBORN);
 	services_end(s, ECHO);
 	next(s, &event);
@@ -171,6 +173,7 @@ static void all_end(void **state)
 	(void)state;
 	AUTO_CLOSE int a = start(s, ECHO, NULL, 0);
 	AUTO_CLOSE int b = start(s, STUBBORN, NULL, 0);
+	assert_true(b >= 0);
 	pid_t echo_pid = services_pid(s, ECHO), stubborn_pid = services_pid(s, STUBBORN);
 	close(a);
 	a = -1;
@@ -225,6 +228,7 @@ static void the_keeper_is_killed(void **state)
 
 	(void)state;
 	AUTO_CLOSE int fd = start(s, STUBBORN, NULL, 0);
+	assert_true(fd >= 0);
 	pid_t pid = services_pid(s, STUBBORN);
 	assert_int_equal(kill(parent_of(pid), SIGKILL), 0);
 	assert_true(is_gone(pid));
