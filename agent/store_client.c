@@ -34,6 +34,8 @@ struct store_client {
 	bool has_folders, has_store;
 	struct channel channel; /* fd -1: no process */
 	bool ready, shut;
+	bool condemned; /* its end has been said */
+	bool replacing; /* it was told to end: another one is to come */
 	bool goes_on; /* past the start: what fails is said */
 	uint64_t generation;
 	struct waiting *windows; /* oldest first */
@@ -77,6 +79,15 @@ static int start_process(struct store_client *c)
 	return err;
 }
 
+static void take_settings(struct store_client *c, const struct store_settings *settings)
+{
+	c->settings = *settings;
+	c->has_store = settings->folder[0];
+	c->has_folders = false;
+	for (size_t i = 0; i < settings->n_sinks; i++)
+		c->has_folders = c->has_folders || settings->sinks[i].folder[0];
+}
+
 int store_client_create(const struct store_client_options *options, const struct store_settings *settings, struct store_client **client_out)
 {
 	struct store_client *c = calloc(1, sizeof(*c));
@@ -84,15 +95,12 @@ int store_client_create(const struct store_client_options *options, const struct
 	if (!c)
 		return -ENOMEM;
 	c->options = *options;
-	c->settings = *settings;
 	c->channel.fd = -1;
 	if (!c->options.backlog_bytes)
 		c->options.backlog_bytes = STORE_CLIENT_BACKLOG_BYTES;
 	if (!c->options.retry_ns)
 		c->options.retry_ns = STORE_CLIENT_RETRY_NS;
-	c->has_store = settings->folder[0];
-	for (size_t i = 0; i < settings->n_sinks; i++)
-		c->has_folders = c->has_folders || settings->sinks[i].folder[0];
+	take_settings(c, settings);
 	int err = start_process(c);
 	if (err < 0) {
 		free(c);
@@ -195,7 +203,7 @@ static void hand_over(struct store_client *c)
 	struct message_head head = {.kind = STORE_WINDOW};
 	AUTO_CLOSE int fd = -1;
 
-	if (!c->ready || c->flight || c->shut)
+	if (!c->ready || c->flight || c->shut || c->replacing)
 		return;
 	struct waiting *w = choose(c, &head.detail);
 	if (!w)
@@ -365,6 +373,7 @@ static void receive(struct store_client *c)
 	/* Closed: its end is an event, which comes when it is reaped. Nonsense: its end is near. */
 	if (err != -EPIPE) {
 		say(c, LOG_ERROR, "hearth-store says what cannot be; it is started again");
+		c->condemned = true;
 		services_end(c->options.services, c->options.service);
 	}
 	channel_deinit(&c->channel);
@@ -435,35 +444,48 @@ void store_client_event(struct store_client *c, const struct service_event *even
 	receive(c); /* its last words */
 	channel_deinit(&c->channel);
 	c->ready = false;
+	c->replacing = false;
 	w = c->flight;
 	c->flight = NULL;
+	if (w)
+		w->maybe = true;
 	if (event->expected)
 		return;
 	/* One that could not begin has said why. */
-	if (c->err == 0 || !(event->status >= 0 && WIFEXITED(event->status) && WEXITSTATUS(event->status) == 1))
+	if (c->condemned)
+		c->condemned = false;
+	else if (c->err == 0 || !(event->status >= 0 && WIFEXITED(event->status) && WEXITSTATUS(event->status) == 1))
 		say(c, LOG_ERROR, "hearth-store %s; it is started again, and %" PRIu64 " windows wait for it", describe_end(event->status, text, sizeof(text)),
 		    c->stats.waiting);
 	else
 		say_failing(c);
-	if (!w)
-		return;
-	w->maybe = true;
-	if (++w->strikes >= STORE_CLIENT_STRIKES)
+	if (w && ++w->strikes >= STORE_CLIENT_STRIKES)
 		drop(c, w, "hearth-store died of it");
 }
 
 uint64_t store_client_generation(const struct store_client *c)
 {
-	return c->ready ? c->generation : 0;
+	return c->ready && !c->replacing ? c->generation : 0;
 }
 
 int store_client_sinks(struct store_client *c, const struct store_sinks *sinks, int upload_socket)
 {
 	struct message_head head = {.kind = STORE_SINKS};
 
-	if (!c->ready)
+	if (!c->ready || c->replacing)
 		return -EAGAIN;
 	return channel_send(&c->channel, &head, &(struct iovec){(void *)(uintptr_t)sinks, sizeof(*sinks)}, 1, &upload_socket, upload_socket >= 0, false);
+}
+
+void store_client_replace(struct store_client *c, const struct store_settings *settings)
+{
+	take_settings(c, settings);
+	if (!services_runs(c->options.services, c->options.service))
+		return;
+	c->replacing = true;
+	services_let_go(c->options.services, c->options.service);
+	if (c->channel.fd >= 0)
+		shutdown(c->channel.fd, SHUT_WR);
 }
 
 bool store_client_is_idle(const struct store_client *c)

@@ -67,6 +67,9 @@ uint64_t store_client_generation(const struct store_client *c);
  * Returns 0, -EAGAIN (later), or -EPIPE (it has just died). */
 int store_client_sinks(struct store_client *c, const struct store_sinks *sinks, int upload_socket);
 
+/* Other folders: the process finishes what it has, ends, and one with these settings comes. Windows wait meanwhile. */
+void store_client_replace(struct store_client *c, const struct store_settings *settings);
+
 /* Windows that wait and may still be stored: none, or storing fails. */
 bool store_client_is_idle(const struct store_client *c);
 
