@@ -165,7 +165,7 @@ static int run(struct server *s)
 	read_certificates(s);
 	int err = download_prepare(&s->download.library);
 	if (err == 0)
-		err = network_only_give_up(&s->socket);
+		err = network_only_give_up((int *const[]){&s->socket}, 1);
 	s->result = mmap(NULL, sizeof(*s->result), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (err == 0 && s->result != MAP_FAILED)
 		serve(s);

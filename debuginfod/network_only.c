@@ -33,7 +33,21 @@ static int move_to(int *fd, int at)
 	return 0;
 }
 
-int network_only_give_up(int *socket_inout)
+/* They may stand where others of them go: first all go up. */
+static int move_sockets(int *const sockets[], size_t n)
+{
+	int err = n <= NETWORK_ONLY_SOCKETS_MAX ? 0 : -E2BIG;
+
+	for (size_t i = 0; err == 0 && i < n; i++) {
+		*sockets[i] = fcntl(*sockets[i], F_DUPFD_CLOEXEC, 16);
+		err = *sockets[i] < 0 ? -errno : 0;
+	}
+	for (size_t i = 0; err == 0 && i < n; i++)
+		err = move_to(sockets[i], SOCKET_AT + (int)i);
+	return err;
+}
+
+int network_only_give_up(int *const sockets[], size_t n)
 {
 	static const int IGNORED[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGTSTP, SIGXFSZ, SIGUSR1, SIGUSR2};
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -43,11 +57,11 @@ int network_only_give_up(int *socket_inout)
 		signal(IGNORED[i], SIG_IGN);
 	setsid();
 	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int err = null_fd < 0 ? -errno : move_to(socket_inout, SOCKET_AT);
+	int err = null_fd < 0 ? -errno : move_sockets(sockets, n);
 	for (int fd = 0; err == 0 && fd < 3; fd++)
 		if (fd != null_fd && dup2(null_fd, fd) < 0)
 			err = -errno;
-	if (err == 0 && close_range(SOCKET_AT + 1, ~0u, 0) < 0)
+	if (err == 0 && close_range(SOCKET_AT + (unsigned)n, ~0u, 0) < 0)
 		err = -errno;
 	if (err < 0)
 		return err;
@@ -63,10 +77,12 @@ int network_only_give_up(int *socket_inout)
 	return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ? -errno : 0;
 }
 
-/* Only what names are resolved by can be read. A kernel without Landlock leaves it at what nobody may read, and nothing to write. */
+/* Only what names are resolved by, and certificates, can be read. A kernel without Landlock leaves it at what nobody may read, and nothing to write. */
 static void restrict_files(void)
 {
-	static const char *const FOLDERS[] = {"/etc", "/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager", "/mnt/wsl"};
+	static const char *const FOLDERS[] = {"/etc", "/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager", "/mnt/wsl",
+					      /* certificates, where /etc has links to them */
+					      "/usr/share/ca-certificates", "/usr/local/share/ca-certificates", "/var/lib/ca-certificates"};
 	const uint64_t read_only = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
 	struct landlock_ruleset_attr attributes = {.handled_access_fs = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1};
 	int rules = (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0);
@@ -164,22 +180,28 @@ static int set_limit(__rlimit_resource_t resource, uint64_t value)
 	return setrlimit(resource, &limit) < 0 && errno != EPERM ? -errno : 0;
 }
 
+int network_only_confine(const struct network_only_limits *limits)
+{
+	int err = set_limit(RLIMIT_FSIZE, limits->file_bytes);
+
+	if (err == 0 && limits->cpu_s)
+		err = set_limit(RLIMIT_CPU, limits->cpu_s);
+	if (err == 0)
+		err = set_limit(RLIMIT_CORE, 0);
+	if (err < 0 || limits->bare)
+		return err;
+	err = set_limit(RLIMIT_AS, ADDRESS_BYTES);
+	restrict_files();
+	return err < 0 ? err : load_filter();
+}
+
 int network_only_enter(int *fd_inout, uint64_t file_bytes, bool bare)
 {
+	const struct network_only_limits limits = {.file_bytes = file_bytes, .cpu_s = CPU_S, .bare = bare};
 	int err = move_to(fd_inout, FILE_AT);
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* fork() took it away */
 	if (err == 0 && close_range(FILE_AT + 1, ~0u, 0) < 0)
 		err = -errno;
-	if (err == 0)
-		err = set_limit(RLIMIT_FSIZE, file_bytes);
-	if (err == 0)
-		err = set_limit(RLIMIT_CPU, CPU_S);
-	if (err == 0)
-		err = set_limit(RLIMIT_CORE, 0);
-	if (err < 0 || bare)
-		return err;
-	err = set_limit(RLIMIT_AS, ADDRESS_BYTES);
-	restrict_files();
-	return err < 0 ? err : load_filter();
+	return err < 0 ? err : network_only_confine(&limits);
 }

@@ -5,9 +5,10 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/scope.h"
+#include "server-upload/url.h"
 
-#define SECRET_MIN 4
+#define SECRET_MIN    4
+#define BEGINNING_MIN 8
 
 void secret_free(char *text)
 {
@@ -26,12 +27,21 @@ void sink_secrets_deinit(struct sink_secrets *secrets)
 	*secrets = (struct sink_secrets){0};
 }
 
+/* A text that was cut may have the beginning of a secret only: eight bytes of it are enough. */
 static void redact(char *text, const char *secret, size_t n)
 {
 	if (n < SECRET_MIN)
 		return;
-	for (char *at = text; (at = memmem(at, strlen(at), secret, n)) != NULL; at += n)
-		memset(at, '*', n);
+	for (char *at = text; *at;) {
+		size_t same = 0;
+		while (same < n && at[same] == secret[same])
+			same++;
+		if (same == n || same >= BEGINNING_MIN)
+			memset(at, '*', same);
+		else
+			same = 1;
+		at += same;
+	}
 }
 
 /* As Authorization: Basic has it. The result is owned, NULL: no memory. Source: RFC 4648, table 1. */
@@ -105,22 +115,14 @@ static bool has_secret_header(const struct sink_config *config)
 	return false;
 }
 
-/* host: of a URL, without its port. Only what cannot leave the machine whatever a resolver says, and "localhost" (RFC 6761, 6.3). */
-static bool is_loopback(const char *host, size_t n)
-{
-	return (n == 9 && strncasecmp(host, "localhost", n) == 0) || (n >= 5 && strncmp(host, "[::1]", 5) == 0) ||
-	       (n > 4 && strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == n);
-}
-
 bool sink_secrets_exposed(const struct sink_secrets *secrets, const struct sink_config *config)
 {
-	const char *host = config->url ? strstr(config->url, "://") : NULL;
-	bool is_plain = !host || strncasecmp(config->url, "http://", 7) == 0 || strncasecmp(config->url, "grpc://", 7) == 0;
+	struct url url;
+	struct why why;
 
-	if (!is_plain || config->insecure_http_auth || (!secrets->bearer_token && !secrets->basic_password && !has_secret_header(config)))
+	if (config->insecure_http_auth || (!secrets->bearer_token && !secrets->basic_password && !has_secret_header(config)))
 		return false;
-	host = host ? host + 3 : config->url ? config->url : "";
-	size_t n = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/?#");
-	/* What stands before an @ is no host. */
-	return memchr(host, '@', strcspn(host, "/?#")) || !is_loopback(host, n);
+	if (url_parse(config->url ? config->url : "", &url, &why) < 0)
+		return true;
+	return strcmp(url.scheme, "https") != 0 && !url_is_loopback(&url);
 }

@@ -22,7 +22,7 @@ void sink_secrets_deinit(struct sink_secrets *secrets);
 void secret_free(char *text);
 
 /* Overwrite with '*' whatever in text is a secret of this sink: tokens and passwords, also in base64 as they are sent, and the values of its headers and of its
- * proxy's password. What is shorter than four bytes is left. */
+ * proxy's password; also where only the beginning of one is left, of eight bytes or more. What is shorter than four bytes is left. */
 void sink_secrets_redact(const struct sink_secrets *secrets, const struct sink_config *config, char *text);
 
 /* Secrets would go over plain http to another host than this one, and the sink does not say that they may. */

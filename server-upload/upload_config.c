@@ -177,6 +177,12 @@ static void code_sink(struct coder *c, struct upload_sink *sink)
 	code_string(c, &sink->held, STRING_MAX, "held");
 }
 
+static void code_common(struct coder *c, struct upload_config *config)
+{
+	code_pairs(c, config->labels, &config->n_labels, "labels");
+	code_rules(c, &config->rules);
+}
+
 static void code_config(struct coder *c, struct upload_config *config)
 {
 	size_t count = config->n_sinks;
@@ -184,8 +190,7 @@ static void code_config(struct coder *c, struct upload_config *config)
 	if (code_u32(c, MAGIC, UINT32_MAX, "version") != MAGIC)
 		fail(c, -EBADMSG, "version");
 	code_u64(c, &config->serial, "serial");
-	code_pairs(c, config->labels, &config->n_labels, "labels");
-	code_rules(c, &config->rules);
+	code_common(c, config);
 	code_count(c, &count, SINKS_MAX, "sinks");
 	for (size_t i = 0; i < count && !c->err; i++) {
 		config->n_sinks = i + 1;
@@ -242,6 +247,11 @@ static void walk_sink(struct coder *c, void *object)
 	code_sink(c, object);
 }
 
+static void walk_common(struct coder *c, void *object)
+{
+	code_common(c, object);
+}
+
 int upload_config_encode(const struct upload_config *config, uint8_t **bytes_out, size_t *n_bytes_out)
 {
 	/* A walk that writes changes nothing. */
@@ -255,16 +265,26 @@ void upload_config_wipe(uint8_t *bytes, size_t n_bytes)
 	free(bytes);
 }
 
-bool upload_sink_equal(const struct upload_sink *a, const struct upload_sink *b)
+static bool is_equal(void (*walk)(struct coder *c, void *object), const void *a, const void *b)
 {
 	uint8_t *bytes[2] = {NULL, NULL};
 	size_t n[2] = {0, 0};
 
-	bool equal = write_all(walk_sink, (void *)(uintptr_t)a, &bytes[0], &n[0]) == 0 &&
-		     write_all(walk_sink, (void *)(uintptr_t)b, &bytes[1], &n[1]) == 0 && n[0] == n[1] && memcmp(bytes[0], bytes[1], n[0]) == 0;
+	bool equal = write_all(walk, (void *)(uintptr_t)a, &bytes[0], &n[0]) == 0 && write_all(walk, (void *)(uintptr_t)b, &bytes[1], &n[1]) == 0 &&
+		     n[0] == n[1] && memcmp(bytes[0], bytes[1], n[0]) == 0;
 	upload_config_wipe(bytes[0], n[0]);
 	upload_config_wipe(bytes[1], n[1]);
 	return equal;
+}
+
+bool upload_sink_equal(const struct upload_sink *a, const struct upload_sink *b)
+{
+	return is_equal(walk_sink, a, b);
+}
+
+bool upload_config_common_equal(const struct upload_config *a, const struct upload_config *b)
+{
+	return is_equal(walk_common, a, b);
 }
 
 /* --- decoding ------------------------------------------------------------------------------------------------------------- */

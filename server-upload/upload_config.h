@@ -47,8 +47,9 @@ int upload_config_encode(const struct upload_config *config, uint8_t **bytes_out
  * config_out: owned by the caller, upload_config_free(). Returns 0, -EBADMSG with why, -ENOMEM. */
 int upload_config_decode(const uint8_t *bytes, size_t n_bytes, struct upload_config **config_out, struct why *why);
 
-/* Whether two sinks are the same in all that is sent and how. */
+/* Whether two sinks are the same in all that is sent and how; and two configurations in what is of all sinks. No memory: false. */
 bool upload_sink_equal(const struct upload_sink *a, const struct upload_sink *b);
+bool upload_config_common_equal(const struct upload_config *a, const struct upload_config *b);
 
 /* Overwrite and free encoded bytes. */
 void upload_config_wipe(uint8_t *bytes, size_t n_bytes);

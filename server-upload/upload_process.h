@@ -7,4 +7,7 @@
  * Returns the process' exit status: 0 (a socket was closed), 1 (it could not begin, or a message was wrong: it said so by EVENT where it could). */
 int upload_process_run(int agent_socket, int store_socket);
 
+/* The same without a list of system calls, Landlock and a limit of the address space: for sanitizers and valgrind, which live with none of them. */
+int upload_process_run_bare(int agent_socket, int store_socket);
+
 #endif
