@@ -31,7 +31,7 @@ def test(name):
     return add
 
 
-def run():
+def run(needs_root=True):
     scratch = tempfile.mkdtemp(prefix="hearth-test-")
     atexit.register(shutil.rmtree, scratch, True)
     os.chdir(scratch)
@@ -43,7 +43,7 @@ def run():
         if wanted not in name:
             continue
         number += 1
-        if os.geteuid() != 0:
+        if needs_root and os.geteuid() != 0:
             print(f"ok {number} - {name} # SKIP needs root", flush=True)
             continue
         try:
