@@ -96,7 +96,7 @@ compile_commands.json: $(SRCS) Makefile ## for editors and clang tools
 	$(call say,JSON,$@)(echo '['; first=; for file in $(SRCS); do echo "$$first{\"directory\":\"$(CURDIR)\",\"file\":\"$$file\"," \
 		"\"command\":\"$(CC) $(subst ",\\\",$(HEARTH_CPPFLAGS) $(HEARTH_CFLAGS)) -c $$file\"}"; first=,; done; echo ']') >$@
 
--include $(patsubst %.o,%.d,$(LIB_OBJS) $(B)/agent/main.o) $(addsuffix .d,$(UNIT)) $(wildcard $(B)/bpf/*.d $(B)/tests/cfi/*.d $(B)/tests/names/*.d $(B)/tests/fuzz/*.d $(B)/tests/hostile/*.d $(B)/tests/shape/*.d)
+-include $(patsubst %.o,%.d,$(LIB_OBJS) $(B)/agent/main.o) $(addsuffix .d,$(UNIT)) $(wildcard $(B)/bpf/*.d $(B)/tests/cfi/*.d $(B)/tests/names/*.d $(B)/tests/fuzz/*.d $(B)/tests/hostile/*.d $(B)/tests/upload/*.d)
 
 # --- install -----------------------------------------------------------------------------------------------
 
@@ -245,8 +245,8 @@ $(B)/fuzz/cfi_differential: $(patsubst %,$(B)/tests/%.o,fuzz/cfi_differential fu
 $(B)/tests/hostile/parse: $(B)/tests/hostile/parse.o $(B)/libhearth.a
 	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
 
-# Requests of one window, for tests/shape/run to decode.
-$(B)/tests/shape/shape: $(B)/tests/shape/shape.o $(B)/libhearth.a
+# Requests of one window, for tests/upload/shape_test.py to decode.
+$(B)/tests/upload/shape: $(B)/tests/upload/shape.o $(B)/libhearth.a
 	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
 
 # Single-steps programs and compares the walk at every instruction; x86-64 only.

@@ -4,14 +4,15 @@
 #define HEARTH_SERVER_UPLOAD_MEMO_H
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 
 struct memo {
-	uint32_t *values; /* 0: not set */
+	uint32_t *values; /* + 1; 0: not set */
 	uint32_t *journal;
-	size_t n_journal;
+	size_t n_journal; /* as many as are set: it cannot be longer than values */
 };
 
 static inline int memo_init(struct memo *m, size_t n)
@@ -22,11 +23,18 @@ static inline int memo_init(struct memo *m, size_t n)
 	return m->values && m->journal ? 0 : -ENOMEM;
 }
 
-/* value: not 0; at was not set. */
-static inline void memo_set(struct memo *m, size_t at, uint32_t value)
+static inline bool memo_get(const struct memo *m, size_t at, uint32_t *value_out)
 {
-	m->values[at] = value;
+	*value_out = m->values[at] - 1;
+	return m->values[at];
+}
+
+/* at is not set yet. value: not UINT32_MAX. Returns value. */
+static inline uint32_t memo_set(struct memo *m, size_t at, uint32_t value)
+{
+	m->values[at] = value + 1;
 	m->journal[m->n_journal++] = (uint32_t)at;
+	return value;
 }
 
 /* Back to what it was when n_journal was n. */

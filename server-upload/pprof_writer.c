@@ -30,11 +30,12 @@ enum { FUNCTION_ID = 1, FUNCTION_NAME, FUNCTION_SYSTEM_NAME, FUNCTION_FILENAME, 
 enum section { HEAD, SAMPLES, MAPPINGS, LOCATIONS, FUNCTIONS, STRINGS, SECTIONS };
 
 struct counters {
-	uint32_t samples, mappings, locations, functions, strings;
+	uint32_t samples, mappings, locations, functions;
 };
 
 struct mark {
 	size_t n[SECTIONS], n_journal;
+	uint32_t n_strings;
 	struct counters counters;
 };
 
@@ -45,6 +46,8 @@ struct pprof_writer {
 	struct counters n;
 	struct memo memo; /* strings, texts, mappings, functions, locations of the window, one after the other */
 	size_t first_text, first_mapping, first_function, first_location;
+	struct intern_table strings;
+	int error; /* of it */
 	struct wire gzip;
 	z_stream z;
 	bool z_ready, begun;
@@ -53,31 +56,43 @@ struct pprof_writer {
 
 /* ---- tables ---- */
 
-static uint32_t put_new_string(struct pprof_writer *w, const char *text, size_t n)
+/* Names that are made up may be there already. */
+static uint32_t put_bytes(struct pprof_writer *w, const char *text, size_t n)
 {
-	wire_bytes(&w->sections[STRINGS], PROFILE_STRING_TABLE, text, n);
-	return w->n.strings++;
+	uint32_t known = w->strings.n;
+	int64_t index = intern_table_put(&w->strings, text, n);
+
+	if (index < 0) {
+		w->error = (int)index;
+		return 0;
+	}
+	if (index == known)
+		wire_bytes(&w->sections[STRINGS], PROFILE_STRING_TABLE, text, n);
+	return (uint32_t)index;
 }
 
 static uint32_t put_string(struct pprof_writer *w, profile_str string)
 {
+	uint32_t index;
+
 	if (!string)
 		return 0;
-	if (!w->memo.values[string])
-		memo_set(&w->memo, string, put_new_string(w, w->window->strings[string], w->window->string_lengths[string]));
-	return w->memo.values[string];
+	if (memo_get(&w->memo, string, &index))
+		return index;
+	return memo_set(&w->memo, string, put_bytes(w, w->window->strings[string], w->window->string_lengths[string]));
 }
 
 static uint32_t put_text(struct pprof_writer *w, uint32_t text)
 {
-	size_t at = w->first_text + text, n;
+	uint32_t index;
+	size_t n;
 
 	if (!text)
 		return 0;
+	if (memo_get(&w->memo, w->first_text + text, &index))
+		return index;
 	const char *bytes = intern_table_get(&w->series->texts, text, &n);
-	if (!w->memo.values[at])
-		memo_set(&w->memo, at, put_new_string(w, bytes, n));
-	return w->memo.values[at];
+	return memo_set(&w->memo, w->first_text + text, put_bytes(w, bytes, n));
 }
 
 /* A server that names addresses gets the address in the file, which needs no bounds. */
@@ -86,10 +101,12 @@ static uint32_t put_mapping(struct pprof_writer *w, uint32_t mapping)
 	const struct profile_mapping *from = &w->window->mappings[mapping];
 	bool has_bounds = !w->series->kind->resolves_names;
 	struct wire *to = &w->sections[MAPPINGS];
+	uint32_t id;
 
-	if (w->memo.values[w->first_mapping + mapping])
-		return w->memo.values[w->first_mapping + mapping];
-	uint32_t filename = put_string(w, from->filename), build_id = put_string(w, from->build_id), id = ++w->n.mappings;
+	if (memo_get(&w->memo, w->first_mapping + mapping, &id))
+		return id;
+	uint32_t filename = put_string(w, from->filename), build_id = put_string(w, from->build_id);
+	id = ++w->n.mappings;
 	size_t at = wire_open(to, PROFILE_MAPPING);
 	wire_number(to, MAPPING_ID, id);
 	wire_number(to, MAPPING_START, has_bounds ? from->start : 0);
@@ -102,8 +119,7 @@ static uint32_t put_mapping(struct pprof_writer *w, uint32_t mapping)
 	wire_number(to, MAPPING_HAS_LINE_NUMBERS, has_bounds && from->has_line_numbers);
 	wire_number(to, MAPPING_HAS_INLINE_FRAMES, has_bounds && from->has_inline_frames);
 	wire_close(to, at);
-	memo_set(&w->memo, w->first_mapping + mapping, id);
-	return id;
+	return memo_set(&w->memo, w->first_mapping + mapping, id);
 }
 
 static uint32_t put_new_function(struct pprof_writer *w, uint32_t name, uint32_t system_name, uint32_t filename, int64_t start_line)
@@ -124,13 +140,12 @@ static uint32_t put_new_function(struct pprof_writer *w, uint32_t name, uint32_t
 static uint32_t put_function(struct pprof_writer *w, uint32_t function)
 {
 	const struct profile_function *from = &w->window->functions[function];
-	size_t slot = w->first_function + function;
+	uint32_t id;
 
-	if (!w->memo.values[slot]) {
-		uint32_t name = put_string(w, from->name), system_name = put_string(w, from->system_name);
-		memo_set(&w->memo, slot, put_new_function(w, name, system_name, put_string(w, from->filename), from->start_line));
-	}
-	return w->memo.values[slot];
+	if (memo_get(&w->memo, w->first_function + function, &id))
+		return id;
+	uint32_t name = put_string(w, from->name), system_name = put_string(w, from->system_name), filename = put_string(w, from->filename);
+	return memo_set(&w->memo, w->first_function + function, put_new_function(w, name, system_name, filename, from->start_line));
 }
 
 static void put_line(struct pprof_writer *w, uint32_t function, int64_t line, int64_t column)
@@ -155,29 +170,29 @@ static void put_lines(struct pprof_writer *w, const struct profile_location *fro
 	if (from->n_lines || w->series->kind->one_series)
 		return;
 	profile_frame_name(w->window, from, 0, name);
-	uint32_t string = put_new_string(w, name, strlen(name));
+	uint32_t string = put_bytes(w, name, strlen(name));
 	put_line(w, put_new_function(w, string, string, 0, 0), 0, 0);
 }
 
 static uint32_t put_location(struct pprof_writer *w, uint32_t location)
 {
 	const struct profile_location *from = &w->window->locations[location];
-	size_t slot = w->first_location + location;
 	struct wire *to = &w->sections[LOCATIONS];
+	uint32_t id;
 
-	if (w->memo.values[slot])
-		return w->memo.values[slot];
-	uint32_t mapping = from->mapping == PROFILE_NONE ? 0 : put_mapping(w, from->mapping), id = ++w->n.locations;
+	if (memo_get(&w->memo, w->first_location + location, &id))
+		return id;
+	uint32_t mapping = from->mapping == PROFILE_NONE ? 0 : put_mapping(w, from->mapping);
+	id = ++w->n.locations;
 	size_t at = wire_open(to, PROFILE_LOCATION);
 	wire_number(to, LOCATION_ID, id);
 	wire_number(to, LOCATION_MAPPING_ID, mapping);
 	wire_number(to, LOCATION_ADDRESS, from->address);
-	if (!w->series->kind->resolves_names || !shape_frame_is_address(w->window, from, w->series->options->strip_symbols))
+	if (!w->series->as_address || !w->series->as_address[location])
 		put_lines(w, from);
 	wire_number(to, LOCATION_IS_FOLDED, from->is_folded);
 	wire_close(to, at);
-	memo_set(&w->memo, slot, id);
-	return id;
+	return memo_set(&w->memo, w->first_location + location, id);
 }
 
 /* ---- samples ---- */
@@ -236,7 +251,7 @@ static void begin(struct pprof_writer *w)
 	uint32_t value = profile_default_value(p);
 
 	w->begun = true;
-	put_new_string(w, "", 0);
+	put_bytes(w, "", 0);
 	for (size_t i = 0; i < p->n_sample_types; i++)
 		if (!w->type_is_left_out[i])
 			put_type(w, PROFILE_SAMPLE_TYPE, &p->sample_types[i]);
@@ -260,7 +275,7 @@ static int any_error(const struct pprof_writer *w)
 	for (size_t i = 0; i < SECTIONS; i++)
 		if (wire_error(&w->sections[i]) < 0)
 			return wire_error(&w->sections[i]);
-	return 0;
+	return w->error;
 }
 
 static void forget(struct pprof_writer *w)
@@ -268,13 +283,14 @@ static void forget(struct pprof_writer *w)
 	for (size_t i = 0; i < SECTIONS; i++)
 		wire_reset(&w->sections[i]);
 	memo_cut(&w->memo, 0);
+	intern_table_cut(&w->strings, 0);
 	w->n = (struct counters){0};
 	w->begun = false;
 }
 
 static struct mark mark(const struct pprof_writer *w)
 {
-	struct mark mark = {.n_journal = w->memo.n_journal, .counters = w->n};
+	struct mark mark = {.n_journal = w->memo.n_journal, .n_strings = w->strings.n, .counters = w->n};
 
 	for (size_t i = 0; i < SECTIONS; i++)
 		mark.n[i] = w->sections[i].n;
@@ -286,6 +302,7 @@ static void back_to(struct pprof_writer *w, const struct mark *mark)
 	for (size_t i = 0; i < SECTIONS; i++)
 		w->sections[i].n = mark->n[i];
 	memo_cut(&w->memo, mark->n_journal);
+	intern_table_cut(&w->strings, mark->n_strings);
 	w->n = mark->counters;
 }
 
@@ -400,6 +417,7 @@ int pprof_writer_create(const struct shape_series *series, struct pprof_writer *
 		return -ENOMEM;
 	w->series = series;
 	w->window = series->window;
+	w->strings.seed = series->texts.seed;
 	int err = prepare(w);
 	if (err < 0) {
 		pprof_writer_destroy(w);
@@ -416,6 +434,7 @@ void pprof_writer_destroy(struct pprof_writer *w)
 	for (size_t i = 0; i < SECTIONS; i++)
 		wire_deinit(&w->sections[i]);
 	wire_deinit(&w->gzip);
+	intern_table_deinit(&w->strings);
 	if (w->z_ready)
 		deflateEnd(&w->z);
 	memo_deinit(&w->memo);

@@ -13,6 +13,7 @@ static const char *const NONE[] = {NULL};
  * so that is the limit, and not the 4 MiB of one profile. */
 static const struct shape_kind PYROSCOPE = {
 	.profile_name = "process_cpu",
+	.names_the_type = true,
 	.not_series = PYROSCOPE_NOT_SERIES,
 	.keeps_numbers = true,
 	.plain_names = true,

@@ -10,6 +10,7 @@
 
 struct shape_kind {
 	const char *profile_name;      /* the label __name__; NULL: none */
+	bool names_the_type;	       /* __name__ says which event it is, where that is not CPU time */
 	const char *node;	       /* the label that gets host's value too; NULL: none */
 	const char *const *not_series; /* labels that do not make series; ends in NULL */
 	bool keeps_others;	       /* labels that make no series stay on the samples as strings */

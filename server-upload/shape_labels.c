@@ -76,7 +76,7 @@ static void put_sinks(struct shape_series *x, struct working *w)
 	const struct shape_options *o = x->options;
 
 	if (x->kind->profile_name)
-		working_put(x, w, "__name__", x->kind->profile_name, false);
+		working_put(x, w, "__name__", x->profile_name, false);
 	for (size_t i = 0; i < o->n_labels; i++) {
 		if (!o->labels[i].name || !o->labels[i].value || strncmp(o->labels[i].name, "__", 2) == 0)
 			continue;
@@ -139,7 +139,7 @@ static int apply_rules(struct shape_series *x, struct working *w, struct label_s
 		w->labels[w->n++].value = set->labels[i].value;
 	}
 	if (x->kind->profile_name)
-		working_put(x, w, "__name__", x->kind->profile_name, false);
+		working_put(x, w, "__name__", x->profile_name, false);
 	return 1;
 }
 
@@ -225,9 +225,14 @@ static void add_label(struct shape_series *x, struct finished *f, struct shape_l
 	f->n_labels++;
 }
 
+/* The first of a name stays. */
 static void add_tag(struct shape_series *x, struct finished *f, struct shape_tag tag)
 {
-	if (f->n_tags == TAGS_MAX) {
+	bool again = false;
+
+	for (size_t i = 0; i < f->n_tags; i++)
+		again |= f->tags[i].name == tag.name;
+	if (again || f->n_tags == TAGS_MAX) {
 		x->counts.labels_cut++;
 		return;
 	}
@@ -376,10 +381,29 @@ int shape_labels_of_other(struct shape_series *x, uint32_t *key_out)
 	return 0;
 }
 
+/* process_cpu is what users of CPU time query; a window of other events is no CPU time. */
+static void name_profile(struct shape_series *x)
+{
+	const struct profile *p = x->window;
+	const char *type = profile_string(p, p->sample_types[profile_default_value(p)].type);
+	size_t n;
+
+	if (!x->kind->profile_name)
+		return;
+	n = (size_t)snprintf(x->profile_name, sizeof(x->profile_name), "%s", x->kind->profile_name);
+	if (!x->kind->names_the_type || strcmp(type, "cpu") == 0 || strcmp(type, "samples") == 0)
+		return;
+	n = (size_t)snprintf(x->profile_name, sizeof(x->profile_name), "process_%.*s", (int)sizeof(x->profile_name) / 2, type);
+	for (size_t i = 0; i < n; i++)
+		if (!is_plain(x->profile_name[i], i == 0))
+			x->profile_name[i] = '_';
+}
+
 int shape_labels_of_sink(struct shape_series *x)
 {
 	struct finished f;
 
+	name_profile(x);
 	if (!x->kind->one_series)
 		return 0;
 	int err = finish_alone(x, "", &f);

@@ -76,28 +76,15 @@ static uint32_t put_text(struct otlp *o, const char *text)
 	return put_entry(o, STRINGS, text, strlen(text));
 }
 
-/* Index + 1 is what the memo keeps: 0 is an index too. */
-static bool is_known(const struct otlp *o, size_t slot, uint32_t *index_out)
-{
-	*index_out = o->memo.values[slot] - 1;
-	return o->memo.values[slot];
-}
-
-static uint32_t remember(struct otlp *o, size_t slot, uint32_t index)
-{
-	memo_set(&o->memo, slot, index + 1);
-	return index;
-}
-
 static uint32_t put_string(struct otlp *o, profile_str string)
 {
 	uint32_t index;
 
 	if (!string)
 		return 0;
-	if (is_known(o, string, &index))
+	if (memo_get(&o->memo, string, &index))
 		return index;
-	return remember(o, string, put_entry(o, STRINGS, o->window->strings[string], o->window->string_lengths[string]));
+	return memo_set(&o->memo, string, put_entry(o, STRINGS, o->window->strings[string], o->window->string_lengths[string]));
 }
 
 static uint32_t put_attribute(struct otlp *o, const char *key, const char *text, int64_t number, const char *unit)
@@ -136,7 +123,7 @@ static uint32_t put_mapping(struct otlp *o, uint32_t mapping)
 	struct wire *to = &o->scratch[0];
 	uint32_t index, attribute = 0;
 
-	if (is_known(o, o->first_mapping + mapping, &index))
+	if (memo_get(&o->memo, o->first_mapping + mapping, &index))
 		return index;
 	uint32_t filename = put_string(o, from->filename);
 	if (*build_id)
@@ -147,7 +134,7 @@ static uint32_t put_mapping(struct otlp *o, uint32_t mapping)
 	wire_number(to, MAPPING_OFFSET, from->file_offset);
 	wire_number(to, MAPPING_FILENAME, filename);
 	put_indices(to, MAPPING_ATTRIBUTES, &attribute, *build_id ? 1 : 0);
-	return remember(o, o->first_mapping + mapping, put_wire(o, MAPPINGS, to));
+	return memo_set(&o->memo, o->first_mapping + mapping, put_wire(o, MAPPINGS, to));
 }
 
 static uint32_t put_function(struct otlp *o, uint32_t function)
@@ -156,7 +143,7 @@ static uint32_t put_function(struct otlp *o, uint32_t function)
 	struct wire *to = &o->scratch[1];
 	uint32_t index;
 
-	if (is_known(o, o->first_function + function, &index))
+	if (memo_get(&o->memo, o->first_function + function, &index))
 		return index;
 	uint32_t name = put_string(o, from->name), system_name = put_string(o, from->system_name), filename = put_string(o, from->filename);
 	wire_reset(to);
@@ -164,7 +151,7 @@ static uint32_t put_function(struct otlp *o, uint32_t function)
 	wire_number(to, FUNCTION_SYSTEM_NAME, system_name);
 	wire_number(to, FUNCTION_FILENAME, filename);
 	wire_number(to, FUNCTION_START_LINE, (uint64_t)from->start_line);
-	return remember(o, o->first_function + function, put_wire(o, FUNCTIONS, to));
+	return memo_set(&o->memo, o->first_function + function, put_wire(o, FUNCTIONS, to));
 }
 
 /* profile.frame.type, as far as it can be told. Code that a process made itself is of a language only where its file is. */
@@ -190,9 +177,9 @@ static uint32_t put_location(struct otlp *o, uint32_t location)
 	struct wire *to = &o->scratch[0];
 	uint32_t index, attribute = 0;
 
-	if (is_known(o, o->first_location + location, &index))
+	if (memo_get(&o->memo, o->first_location + location, &index))
 		return index;
-	bool has_lines = !shape_frame_is_address(o->window, from, o->series->options->strip_symbols);
+	bool has_lines = !o->series->as_address[location];
 	uint32_t mapping = from->mapping == PROFILE_NONE ? 0 : put_mapping(o, from->mapping);
 	if (type)
 		attribute = put_attribute(o, "profile.frame.type", type, 0, "");
@@ -209,7 +196,7 @@ static uint32_t put_location(struct otlp *o, uint32_t location)
 		wire_close(to, at);
 	}
 	put_indices(to, LOCATION_ATTRIBUTES, &attribute, type ? 1 : 0);
-	return remember(o, o->first_location + location, put_wire(o, LOCATIONS, to));
+	return memo_set(&o->memo, o->first_location + location, put_wire(o, LOCATIONS, to));
 }
 
 static uint32_t put_stack(struct otlp *o, uint32_t stack)
@@ -219,7 +206,7 @@ static uint32_t put_stack(struct otlp *o, uint32_t stack)
 	struct wire *to = &o->scratch[3];
 	uint32_t index;
 
-	if (is_known(o, slot, &index))
+	if (memo_get(&o->memo, slot, &index))
 		return index;
 	wire_reset(to);
 	size_t at = n ? wire_open(to, STACK_LOCATIONS) : 0;
@@ -227,7 +214,7 @@ static uint32_t put_stack(struct otlp *o, uint32_t stack)
 		wire_varint(to, put_location(o, locations[i]));
 	if (n)
 		wire_close(to, at);
-	return remember(o, slot, put_wire(o, STACKS, to));
+	return memo_set(&o->memo, slot, put_wire(o, STACKS, to));
 }
 
 /* ---- samples ---- */

@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include "base/scope.h"
+#include "server-upload/shape_frames.h"
 #include "server-upload/shape_labels.h"
 
 #define SERIES_MAX_DEFAULT 5000
@@ -20,6 +21,8 @@ struct sorting {
 	uint32_t *series_of; /* of each key: itself, or the one that it is folded into */
 	uint64_t *key_words;
 	size_t key_capacity;
+	uint32_t *stack;
+	size_t stack_capacity;
 };
 
 static void sorting_deinit(struct sorting *s)
@@ -30,6 +33,7 @@ static void sorting_deinit(struct sorting *s)
 	free(s->group_of);
 	free(s->series_of);
 	free(s->key_words);
+	free(s->stack);
 }
 
 #define AUTO_SORTING __attribute__((cleanup(sorting_deinit)))
@@ -165,7 +169,57 @@ static int sort_series(struct shape_series *x, struct sorting *s)
 	return x->keys.n > max ? fold_series(x, s, counts, max) : 0;
 }
 
+/* ---- frames ---- */
+
+/* Two locations that differ in their names only are the same address: stacks of them are equal. */
+static int find_addresses(struct shape_series *x)
+{
+	__attribute__((cleanup(intern_table_deinit))) struct intern_table addresses = {.seed = x->texts.seed};
+	const struct profile *p = x->window;
+
+	if (!x->kind->resolves_names)
+		return 0;
+	AUTO_FREE uint32_t *firsts = calloc(p->n_locations + 1, sizeof(*firsts));
+	x->as_address = calloc(p->n_locations + 1, sizeof(x->as_address[0]));
+	if (!firsts || !x->as_address)
+		return -ENOMEM;
+	for (size_t i = 0; i < p->n_locations; i++) {
+		const struct profile_location *location = &p->locations[i];
+		if (!shape_frame_is_address(p, location, x->options->strip_symbols))
+			continue;
+		uint64_t key[2] = {location->address, location->mapping};
+		uint32_t known = addresses.n;
+		int64_t address = intern_table_put(&addresses, key, sizeof(key));
+		if (address < 0)
+			return (int)address;
+		if (address == known)
+			firsts[address] = (uint32_t)i + 1;
+		x->as_address[i] = firsts[address];
+	}
+	return 0;
+}
+
 /* ---- samples ---- */
+
+static int64_t put_stack(struct shape_series *x, struct sorting *s, const struct profile_sample *sample)
+{
+	const uint32_t *locations = x->window->stack_locations + sample->first_location;
+	size_t n = sample->n_locations;
+
+	if (x->as_address) {
+		if (n > s->stack_capacity) {
+			uint32_t *grown = realloc(s->stack, 2 * n * sizeof(grown[0]));
+			if (!grown)
+				return -ENOMEM;
+			s->stack = grown;
+			s->stack_capacity = 2 * n;
+		}
+		for (size_t i = 0; i < n; i++)
+			s->stack[i] = x->as_address[locations[i]] ? x->as_address[locations[i]] - 1 : locations[i];
+		locations = s->stack;
+	}
+	return intern_table_put(&x->stacks, locations, n * sizeof(locations[0]));
+}
 
 static int add_sample(struct shape_series *x, struct sorting *s, size_t i)
 {
@@ -173,8 +227,7 @@ static int add_sample(struct shape_series *x, struct sorting *s, size_t i)
 	const struct profile_sample *sample = &p->samples[i];
 	const struct shape_group *outcome = &s->outcomes[s->group_of[i]];
 
-	int64_t stack = intern_table_put(&x->stacks, p->stack_locations + sample->first_location,
-					 sample->n_locations * sizeof(p->stack_locations[0]));
+	int64_t stack = put_stack(x, s, sample);
 	if (stack < 0)
 		return (int)stack;
 	uint32_t key[3] = {s->series_of[outcome->key], (uint32_t)stack, outcome->tags};
@@ -276,6 +329,8 @@ int shape_series_init(struct shape_series *x, const struct shape_kind *kind, con
 	if (err == 0)
 		err = sort_series(x, &s);
 	if (err == 0)
+		err = find_addresses(x);
+	if (err == 0)
 		err = sort_samples(x, &s);
 	return err;
 }
@@ -305,5 +360,6 @@ void shape_series_deinit(struct shape_series *x)
 	free(x->entries);
 	free(x->values);
 	free(x->base);
+	free(x->as_address);
 	*x = (struct shape_series){0};
 }

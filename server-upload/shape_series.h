@@ -44,6 +44,9 @@ struct shape_series {
 	uint32_t n_entries;
 	int64_t *values;
 	uint32_t count_type;	    /* the sample type that is counted */
+	char profile_name[128];	    /* the label __name__ */
+	uint32_t *as_address;	    /* of each location that is sent as an address only: the first of its mapping and address, + 1; 0: with its names.
+				     * NULL: all have their names */
 	struct shape_label *base;   /* labels of the sink itself, after its rules */
 	size_t n_base;
 	struct shape_counts counts; /* dropped, folded, labels_cut, series */

@@ -1,6 +1,7 @@
-/* Shapes one profile for one kind of sink and writes the requests into a folder, for tests/shape/run and bench/shape:
+/* Shapes one profile for one kind of sink and writes the requests into a folder, for tests/upload/shape_test.py:
  *   shape KIND PROFILE|random:SEED:SAMPLES:PROCESSES:DEPTH:NAME_BYTES[:odd] FOLDER [OPTION=VALUE]...
- * Prints the counts, one "name=value" in a line, and the totals of what went in. With FOLDER "-" nothing is written: CPU time instead. */
+ * Prints the counts, one "name=value" in a line, and the totals of what went in. With FOLDER "-" nothing is written: CPU time instead.
+ * KIND pprof: the profile as it is. Option agent=1: give samples the labels that the agent gives, made up from the process's name. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -64,8 +65,61 @@ static void set_option(struct shape_options *o, struct sink_pair *labels, char *
 		o->window_bytes_max = strtoul(value, NULL, 10);
 	else if (strcmp(text, "strip_symbols") == 0)
 		o->strip_symbols = *value == '1';
-	else
+	else if (strcmp(text, "agent") != 0)
 		labels[o->n_labels++] = (struct sink_pair){.name = text, .value = value};
+}
+
+/* Labels as of processes in containers and units, four processes of one name in each. */
+static struct profile *with_labels(struct profile *from)
+{
+	static const char *const keys[] = {"executable", "cgroup", "unit", "container_id", "container", "pod", "namespace", "service"};
+	static const char *const formats[] = {"/usr/bin/%s", "/kubepods.slice/%s", "%s.service", "%064x", "%s", "%s-7d9f", "production", "%s"};
+	struct profile_builder *b;
+	struct profile *to;
+	char text[512];
+
+	RANDOM_NEED(profile_builder_create(&b) == 0);
+	for (size_t i = 1; i < from->n_strings; i++)
+		RANDOM_NEED(profile_builder_string(b, from->strings[i], from->string_lengths[i]) == (int64_t)i);
+	for (size_t i = 0; i < from->n_sample_types; i++)
+		profile_builder_sample_type(b, profile_string(from, from->sample_types[i].type), profile_string(from, from->sample_types[i].unit));
+	profile_builder_period(b, "cpu", "nanoseconds", from->period);
+	profile_builder_time(b, from->time_ns, from->duration_ns);
+	for (size_t i = 0; i < from->n_mappings; i++)
+		RANDOM_NEED(profile_builder_mapping(b, &from->mappings[i]) == (int64_t)i);
+	for (size_t i = 0; i < from->n_functions; i++)
+		RANDOM_NEED(profile_builder_function(b, &from->functions[i]) == (int64_t)i);
+	for (size_t i = 0; i < from->n_locations; i++)
+		RANDOM_NEED(profile_builder_location(b, from->locations[i].mapping, from->locations[i].address, from->lines + from->locations[i].first_line,
+						     from->locations[i].n_lines) == (int64_t)i);
+	for (size_t i = 0; i < from->n_samples; i++) {
+		const struct profile_sample *s = &from->samples[i];
+		const char *process = profile_label_string(from, s, "process");
+		bool in_pod = *process % 2;
+		struct profile_label labels[32];
+		size_t n = 0;
+		for (; n < s->n_labels && n < 16; n++)
+			labels[n] = from->labels[s->first_label + n];
+		for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++) {
+			if (k < 7 && (in_pod ? k == 2 : k > 2))
+				continue;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+			if (k == 3)
+				snprintf(text, sizeof(text), formats[k], *process);
+			else
+				snprintf(text, sizeof(text), formats[k], process);
+#pragma GCC diagnostic pop
+			int64_t key = profile_builder_string(b, keys[k], strlen(keys[k])), value = profile_builder_string(b, text, strlen(text));
+			labels[n++] = (struct profile_label){.key = (profile_str)key, .str = (profile_str)value};
+		}
+		profile_builder_sample(b, from->stack_locations + s->first_location, s->n_locations, labels, n,
+				       from->values + i * from->n_sample_types);
+	}
+	RANDOM_NEED(profile_builder_finish(b, &to) == 0);
+	profile_builder_destroy(b);
+	profile_free(from);
+	return to;
 }
 
 static void write_file(const char *folder, size_t number, const char *what, const void *bytes, size_t n)
@@ -111,6 +165,18 @@ static void measure(enum sink_kind kind, const struct profile *p, const struct s
 	printf("cpu_us=%" PRIu64 "\n", spent / n / 1000);
 }
 
+static int write_pprof(const struct profile *p, const char *folder)
+{
+	uint8_t *bytes;
+	size_t n;
+
+	if (profile_encode(p, &bytes, &n) < 0)
+		return 1;
+	write_file(folder, 0, "body", bytes, n);
+	free(bytes);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct sink_pair labels[SINK_PAIRS_MAX];
@@ -125,6 +191,10 @@ int main(int argc, char **argv)
 	for (int i = 4; i < argc && i < SINK_PAIRS_MAX; i++)
 		set_option(&options, labels, argv[i]);
 	struct profile *profile = find_profile(argv[2]);
+	if (argc > 4 && strcmp(argv[4], "agent") == 0) /* set_option() has cut it at the '=' */
+		profile = with_labels(profile);
+	if (kind == sizeof(KINDS) / sizeof(KINDS[0]))
+		return write_pprof(profile, argv[3]);
 	int err = shape_window((enum sink_kind)kind, profile, &options, &requests);
 	if (err < 0) {
 		fprintf(stderr, "shape_window: %s\n", strerror(-err));
