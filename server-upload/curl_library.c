@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define OLDEST 0x075500 /* CURLOPT_PROTOCOLS_STR */
+#define MENDED 0x080000
 
 int curl_library_load(struct curl_library *library_out)
 {
@@ -50,6 +51,7 @@ int curl_library_load(struct curl_library *library_out)
 	memcpy(&global_init, &function, sizeof(function));
 	if (!function || global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return -EIO;
+	library.spoils_prior_knowledge = version_info(CURLVERSION_NOW)->version_num < MENDED;
 	*library_out = library;
 	return 0;
 }

@@ -1,10 +1,11 @@
-/* libcurl, loaded when somebody uploads: it brings 30 libraries along (5 MiB of memory, 15 ms), and all processes of hearth are forked from one binary. As debuginfod/download.h
- * does; it needs other functions. */
+/* libcurl, loaded when somebody uploads: it brings 30 libraries along, which the processes that upload nothing do without. As
+ * debuginfod/download.h does; it needs other functions. */
 #ifndef HEARTH_SERVER_UPLOAD_CURL_LIBRARY_H
 #define HEARTH_SERVER_UPLOAD_CURL_LIBRARY_H
 
 #define CURL_DISABLE_TYPECHECK /* it is called by pointers */
 #include <curl/curl.h>
+#include <stdbool.h>
 
 struct curl_library {
 	CURL *(*easy_init)(void);
@@ -22,6 +23,8 @@ struct curl_library {
 	CURLMcode (*multi_cleanup)(CURLM *multi);
 	struct curl_slist *(*slist_append)(struct curl_slist *list, const char *text);
 	void (*slist_free_all)(struct curl_slist *list);
+	/* Older than 8.0.0: a request by HTTP/2 with prior knowledge fails on a connection that is used again (curl's issue 10634; Debian 12 has 7.88.1). */
+	bool spoils_prior_knowledge;
 };
 
 /* Load it, and let it and its TLS library read their files: before a process gives them up. Returns 0, -ENOENT (it is not installed, or older than 7.85),

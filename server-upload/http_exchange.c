@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <zlib.h>
 
 #include "base/clock.h"
@@ -45,6 +46,8 @@ struct http_exchange {
 	uint64_t begin_ns;
 	bool busy, done;
 	uint32_t redirects;
+	/* Where libcurl spoils it: see choose_connection(). */
+	bool connected, reuses, went_to_connect;
 	/* the reply */
 	CURLcode code;
 	struct http_reply reply;
@@ -103,6 +106,15 @@ static size_t take_body(char *data, size_t size, size_t n, void *context)
 	e->reply.n_body += taken;
 	e->reply.is_cut = taken < bytes;
 	return e->reply.is_cut ? 0 : bytes;
+}
+
+static curl_socket_t open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	struct http_exchange *e = context;
+
+	(void)purpose;
+	e->went_to_connect = e->reuses;
+	return e->reuses ? CURL_SOCKET_BAD : socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
 /* --- setting up ----------------------------------------------------------------------------------------------------------- */
@@ -220,6 +232,8 @@ static CURLcode set_transfer(struct http_exchange *e)
 	SET(CURLOPT_LOW_SPEED_LIMIT, STALL_BYTES);
 	SET(CURLOPT_LOW_SPEED_TIME, timeout_s);
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
+	SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	SET(CURLOPT_OPENSOCKETDATA, e);
 	SET(CURLOPT_FOLLOWLOCATION, 0L);
 	SET(CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE); /* a proxy's CONNECT does not get our headers */
 	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
@@ -257,13 +271,17 @@ static CURLcode set_trust(struct http_exchange *e, const struct sink_secrets *se
 	return code;
 }
 
+static bool is_https(const char *url)
+{
+	return strncasecmp(url, "https://", 8) == 0;
+}
+
 static CURLcode set_way(struct http_exchange *e)
 {
 	const struct curl_library *l = e->client->library;
-	bool is_tls = strncasecmp(e->url, "https://", 8) == 0;
 	CURLcode code = CURLE_OK;
 
-	SET(CURLOPT_HTTP_VERSION, (long)(e->form->is_grpc && !is_tls ? CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE : CURL_HTTP_VERSION_2TLS));
+	SET(CURLOPT_HTTP_VERSION, (long)(e->form->is_grpc && !is_https(e->url) ? CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE : CURL_HTTP_VERSION_2TLS));
 	if (e->form->is_grpc)
 		SET(CURLOPT_HTTPPROXYTUNNEL, 1L);
 	if (e->sink->proxy)
@@ -347,11 +365,27 @@ static int pack(const uint8_t *bytes, size_t n, uint8_t **packed_out, size_t *n_
 	return 0;
 }
 
+/* Prior knowledge is for new connections only, where libcurl cannot do it on others; on others plain HTTP/2 is the same, and new ones are not made then. So a request on a
+ * connection that is gone fails before anything is sent, and is begun again with a new one. */
+static CURLcode choose_connection(struct http_exchange *e)
+{
+	const struct curl_library *l = e->client->library;
+	CURLcode code = CURLE_OK;
+
+	if (!l->spoils_prior_knowledge || !e->form->is_grpc || is_https(e->url))
+		return code;
+	e->reuses = e->connected;
+	e->connected = e->went_to_connect = false;
+	SET(CURLOPT_HTTP_VERSION, (long)(e->reuses ? CURL_HTTP_VERSION_2_0 : CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE));
+	SET(CURLOPT_FRESH_CONNECT, e->reuses ? 0L : 1L);
+	return code;
+}
+
 static int start(struct http_exchange *e)
 {
 	const struct curl_library *l = e->client->library;
 	uint64_t timeout_s = (e->sink->timeout_s ? e->sink->timeout_s : TIMEOUT_S) + (e->n_frame + e->n_body) / BYTES_PER_S;
-	CURLcode code = CURLE_OK;
+	CURLcode code = choose_connection(e);
 
 	e->at = e->n_headers = 0;
 	e->error[0] = '\0';
@@ -513,8 +547,11 @@ bool http_exchange_take(struct http_exchange *e, struct http_reply *reply_out)
 	if (!e->busy || !e->done)
 		return false;
 	e->busy = false;
+	if (e->went_to_connect && start(e) == 0)
+		return false;
 	if (follow(e))
 		return false;
+	e->connected = e->code == CURLE_OK;
 	finish(e);
 	*reply_out = e->reply;
 	return true;
