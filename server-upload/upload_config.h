@@ -40,7 +40,8 @@ struct upload_config {
 /* Append a rule, copied. Returns 0, -ENOMEM, -E2BIG. */
 int upload_rules_add(struct upload_rules *rules, const struct relabel_rule *rule);
 
-/* bytes_out: owned, full of secrets: upload_config_wipe(). Returns 0, -ENOMEM, -E2BIG (UPLOAD_CONFIG_BYTES). */
+/* bytes_out: owned, full of secrets: upload_config_wipe(). Returns 0, -ENOMEM, -E2BIG (over UPLOAD_CONFIG_BYTES, or a string
+ * over its limit), -EBADMSG (counts, kinds or strings that cannot be). */
 int upload_config_encode(const struct upload_config *config, uint8_t **bytes_out, size_t *n_bytes_out);
 
 /* Everything is checked: lengths, counts, enums, names that are unique, strings without NUL; headers without line ends.
