@@ -53,6 +53,7 @@ static const struct shape_kind HTTP = {
 	.keeps_others = true,
 	.keeps_numbers = true,
 	.one_series = true,
+	.keeps_system_names = true,
 	.name_bytes_max = 1024,
 	.value_bytes_max = 4096,
 	.request_bytes = 48 * MIB,

@@ -24,7 +24,7 @@ enum { SAMPLE_STACK = 1, SAMPLE_ATTRIBUTES, SAMPLE_LINK, SAMPLE_VALUES };
 enum { STACK_LOCATIONS = 1 };
 enum { LOCATION_MAPPING = 1, LOCATION_ADDRESS, LOCATION_LINES, LOCATION_ATTRIBUTES };
 enum { LINE_FUNCTION = 1, LINE_LINE, LINE_COLUMN };
-enum { FUNCTION_NAME = 1, FUNCTION_SYSTEM_NAME, FUNCTION_FILENAME, FUNCTION_START_LINE };
+enum { FUNCTION_NAME = 1, FUNCTION_FILENAME = 3, FUNCTION_START_LINE };
 enum { MAPPING_START = 1, MAPPING_LIMIT, MAPPING_OFFSET, MAPPING_FILENAME, MAPPING_ATTRIBUTES };
 enum { LINK_TRACE_ID = 1, LINK_SPAN_ID };
 enum { ATTRIBUTE_KEY = 1, ATTRIBUTE_VALUE, ATTRIBUTE_UNIT };
@@ -145,10 +145,9 @@ static uint32_t put_function(struct otlp *o, uint32_t function)
 
 	if (memo_get(&o->memo, o->first_function + function, &index))
 		return index;
-	uint32_t name = put_string(o, from->name), system_name = put_string(o, from->system_name), filename = put_string(o, from->filename);
+	uint32_t name = put_string(o, from->name ? from->name : from->system_name), filename = put_string(o, from->filename);
 	wire_reset(to);
 	wire_number(to, FUNCTION_NAME, name);
-	wire_number(to, FUNCTION_SYSTEM_NAME, system_name);
 	wire_number(to, FUNCTION_FILENAME, filename);
 	wire_number(to, FUNCTION_START_LINE, (uint64_t)from->start_line);
 	return memo_set(&o->memo, o->first_function + function, put_wire(o, FUNCTIONS, to));

@@ -284,7 +284,7 @@ static struct profile *labelled(const struct label_spec (*rows)[8], size_t n)
 		for (; k < 8 && rows[i][k].key; k++)
 			labels[k] = (struct profile_label){.key = sample_string(b, rows[i][k].key), .num = rows[i][k].number,
 							   .str = rows[i][k].text ? sample_string(b, rows[i][k].text) : 0};
-		assert_true(profile_builder_sample(b, &location, 1, labels, k, (int64_t[]){1ll << i}) >= 0);
+		assert_true(profile_builder_sample(b, &location, 1, labels, k, (int64_t[]){(int64_t)1 << i}) >= 0);
 	}
 	assert_int_equal(profile_builder_finish(b, &profile), 0);
 	profile_builder_destroy(b);
