@@ -535,9 +535,9 @@ static int add_entry(struct otlp *o, const struct shape_entry *entry)
 static int add_series(struct otlp *o, uint32_t number)
 {
 	const struct shape_serie *series = &o->series->series[number];
-	int err = 0;
 
 	begin_resource(o, number);
+	int err = wire_error(&o->resource);
 	for (uint32_t i = 0; err == 0 && i < series->n_entries; i++) {
 		const struct shape_entry *entry = &o->series->entries[series->first_entry + i];
 		if (entry->rank >= o->out->keep)

@@ -64,7 +64,7 @@ static int end_request(struct requests_writer *w)
 	char *query = NULL;
 
 	if (!w->body.n)
-		return 0;
+		return wire_error(&w->body);
 	int err = w->bare ? make_query(w->out->series, &query) : 0;
 	if (err == 0)
 		err = shape_output_add(w->out, &w->body, w->uncompressed, query);
@@ -158,7 +158,7 @@ static int add_series(struct requests_writer *w, uint32_t number)
 {
 	const struct shape_serie *series = &w->out->series->series[number];
 	size_t label_bytes = put_labels(w, number);
-	int err = 0;
+	int err = wire_error(&w->labels);
 
 	for (uint32_t i = 0; err == 0 && i < series->n_entries; i++) {
 		const struct shape_entry *entry = &w->out->series->entries[series->first_entry + i];
