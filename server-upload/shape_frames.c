@@ -14,11 +14,14 @@ static bool is_build_id(const char *text)
 	return !text[n] && n >= BUILD_ID_HEX_MIN && n <= BUILD_ID_HEX_MAX && n % 2 == 0;
 }
 
+bool shape_mapping_is_nameable(const struct profile *window, const struct profile_mapping *mapping)
+{
+	return profile_string(window, mapping->filename)[0] != '[' && is_build_id(profile_string(window, mapping->build_id));
+}
+
 bool shape_frame_is_address(const struct profile *window, const struct profile_location *location, bool strip)
 {
-	if (!location->address || location->mapping == PROFILE_NONE || profile_location_is_kernel(window, location))
-		return false;
-	if (!is_build_id(profile_string(window, window->mappings[location->mapping].build_id)))
+	if (!location->address || location->mapping == PROFILE_NONE || !shape_mapping_is_nameable(window, &window->mappings[location->mapping]))
 		return false;
 	return strip || profile_location_is_unnamed(window, location);
 }

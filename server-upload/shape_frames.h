@@ -6,6 +6,9 @@
 
 #include "pprof/profile.h"
 
+/* Whether a server can name addresses of a mapping: a file (not the kernel) with a build id of 4 to 64 bytes in lower-case hex (SAFETY 11). */
+bool shape_mapping_is_nameable(const struct profile *window, const struct profile_mapping *mapping);
+
 /* Whether a location has all that a server needs to name it (an address in a file with a build id; not the kernel's) and is to be named there: because
  * it has no name yet, or because strip is set. */
 bool shape_frame_is_address(const struct profile *window, const struct profile_location *location, bool strip);

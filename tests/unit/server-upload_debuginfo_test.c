@@ -1,0 +1,346 @@
+/* Offers, messages and the stream of debug information. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "server-upload/debuginfo_messages.h"
+#include "server-upload/debuginfo_offers.h"
+#include "server-upload/debuginfo_stream.h"
+#include "server-upload/wire_scan.h"
+#include "tests/unit/random_profile.h"
+#include "tests/unit/wire_reader.h"
+
+#define BUILD_ID "00112233445566778899aabbccddeeff00112233"
+
+/* ---- messages ---- */
+
+static void assert_text(const struct wire *w, uint32_t number, const char *text)
+{
+	struct wire_field field;
+
+	assert_true(read_nth(read_bytes(w->bytes, w->n), number, 0, &field));
+	assert_true(field_is(&field, text));
+}
+
+static uint64_t number_of(const struct wire *w, uint32_t number)
+{
+	struct wire_field field;
+
+	return read_nth(read_bytes(w->bytes, w->n), number, 0, &field) ? field.value : 0;
+}
+
+static void test_requests(void **state)
+{
+	AUTO_WIRE struct wire should = {0}, initiate = {0}, info = {0}, chunk = {0}, finished = {0};
+	struct wire_field field;
+
+	(void)state;
+	debuginfo_put_should_initiate(&should, BUILD_ID, "abc");
+	assert_text(&should, 1, BUILD_ID);
+	assert_text(&should, 2, "abc");
+	assert_int_equal(number_of(&should, 3), 0);
+	assert_int_equal(number_of(&should, 4), 0);
+	assert_int_equal(number_of(&should, 5), 1);
+	debuginfo_put_initiate(&initiate, BUILD_ID, "abc", 123456789);
+	assert_text(&initiate, 1, BUILD_ID);
+	assert_int_equal(number_of(&initiate, 2), 123456789);
+	assert_text(&initiate, 3, "abc");
+	assert_int_equal(number_of(&initiate, 6), 1);
+	debuginfo_put_upload_info(&info, BUILD_ID, "up-1");
+	assert_true(read_nth(read_bytes(info.bytes, info.n), 1, 0, &field));
+	struct wire inside = {.bytes = (uint8_t *)(uintptr_t)field.bytes, .n = field.n};
+	assert_text(&inside, 1, BUILD_ID);
+	assert_text(&inside, 2, "up-1");
+	debuginfo_put_upload_chunk(&chunk, "bytes", 5);
+	assert_text(&chunk, 2, "bytes");
+	debuginfo_put_finished(&finished, BUILD_ID, "up-1");
+	assert_text(&finished, 1, BUILD_ID);
+	assert_text(&finished, 2, "up-1");
+}
+
+static void test_should_initiate(void **state)
+{
+	AUTO_WIRE struct wire reply = {0};
+	char reason[DEBUGINFO_REASON_MAX], long_reason[1000];
+	bool should = false;
+
+	(void)state;
+	wire_number(&reply, 1, 1);
+	wire_text(&reply, 2, "first\ntime");
+	wire_text(&reply, 99, "something newer");
+	assert_int_equal(debuginfo_get_should_initiate(reply.bytes, reply.n, &should, reason), 0);
+	assert_true(should);
+	assert_string_equal(reason, "first?time");
+	for (size_t n = 1; n < reply.n; n++) {
+		should = true;
+		int err = debuginfo_get_should_initiate(reply.bytes, n, &should, reason);
+		assert_true(err == -EBADMSG || err == 0);
+	}
+	assert_int_equal(debuginfo_get_should_initiate("", 0, &should, reason), 0);
+	assert_false(should);
+	assert_string_equal(reason, "");
+	wire_reset(&reply);
+	memset(long_reason, 'r', sizeof(long_reason));
+	wire_bytes(&reply, 2, long_reason, sizeof(long_reason));
+	assert_int_equal(debuginfo_get_should_initiate(reply.bytes, reply.n, &should, reason), 0);
+	assert_int_equal(strlen(reason), sizeof(reason) - 1);
+	wire_reset(&reply);
+	wire_text(&reply, 1, "true");
+	should = true;
+	assert_int_equal(debuginfo_get_should_initiate(reply.bytes, reply.n, &should, reason), -EBADMSG);
+	assert_true(should);
+	wire_reset(&reply);
+	wire_number(&reply, 2, 7);
+	assert_int_equal(debuginfo_get_should_initiate(reply.bytes, reply.n, &should, reason), -EBADMSG);
+}
+
+static int instructions_of(const char *build_id, const char *upload_id, uint64_t strategy, const char *url, struct debuginfo_instructions *to)
+{
+	AUTO_WIRE struct wire reply = {0};
+
+	size_t at = wire_open(&reply, 1);
+	wire_text(&reply, 1, build_id);
+	wire_text(&reply, 2, upload_id);
+	wire_number(&reply, 3, strategy);
+	wire_text(&reply, 4, url);
+	wire_close(&reply, at);
+	return debuginfo_get_instructions(reply.bytes, reply.n, BUILD_ID, to);
+}
+
+static void test_instructions(void **state)
+{
+	struct debuginfo_instructions i = {.strategy = 77};
+	static char long_text[5000];
+
+	(void)state;
+	memset(long_text, 'x', sizeof(long_text) - 1);
+	assert_int_equal(instructions_of("ff", "up", 1, "", &i), -EBADMSG);
+	assert_int_equal(instructions_of(BUILD_ID, "", 1, "", &i), -EBADMSG);
+	assert_int_equal(instructions_of(BUILD_ID, "u p", 1, "", &i), -EPROTO);
+	assert_int_equal(instructions_of(BUILD_ID, "up\r\nx: y", 1, "", &i), -EPROTO);
+	assert_int_equal(instructions_of(BUILD_ID, long_text, 1, "", &i), -E2BIG);
+	assert_int_equal(instructions_of(BUILD_ID, "up", 2, long_text, &i), -E2BIG);
+	assert_int_equal(debuginfo_get_instructions("", 0, BUILD_ID, &i), -EBADMSG);
+	assert_int_equal(debuginfo_get_instructions("\x0a\x05\x0a", 3, BUILD_ID, &i), -EBADMSG);
+	assert_int_equal(debuginfo_get_instructions("\x08\x01", 2, BUILD_ID, &i), -EBADMSG);
+	assert_int_equal(i.strategy, 77);
+	assert_int_equal(instructions_of(BUILD_ID, "up-1", 2, "https://bucket/x?y=z", &i), 0);
+	assert_string_equal(i.upload_id, "up-1");
+	assert_string_equal(i.signed_url, "https://bucket/x?y=z");
+	assert_int_equal(i.strategy, DEBUGINFO_BY_SIGNED_URL);
+	assert_int_equal(instructions_of(BUILD_ID, "up-1", UINT64_MAX, "", &i), 0);
+	assert_int_equal(i.strategy, UINT32_MAX);
+}
+
+/* Bytes of all kinds: an end or an error, never more. */
+static void test_scan_of_anything(void **state)
+{
+	struct random_source r = {.state = 3};
+	uint8_t bytes[64];
+
+	(void)state;
+	for (unsigned round = 0; round < 20000; round++) {
+		uint32_t n = random_below(&r, sizeof(bytes) + 1);
+		for (uint32_t i = 0; i < n; i++)
+			bytes[i] = (uint8_t)random_below(&r, random_below(&r, 2) ? 256 : 24);
+		struct wire_scan scan = {bytes, bytes + n};
+		struct wire_scan_field field;
+		int more;
+		while ((more = wire_scan_next(&scan, &field)) == 1)
+			assert_true(!field.bytes || (field.bytes >= bytes && field.bytes + field.n <= bytes + n));
+		assert_true(more == 0 || more == -EBADMSG);
+		assert_int_equal(wire_scan_next(&scan, &field), 0);
+	}
+}
+
+/* ---- the stream ---- */
+
+static int file_of(size_t n, uint8_t **bytes_out)
+{
+	int fd = memfd_create("debuginfo", MFD_CLOEXEC);
+	uint8_t *bytes = malloc(n + 1);
+
+	assert_true(fd >= 0 && bytes);
+	for (size_t i = 0; i < n; i++)
+		bytes[i] = (uint8_t)(i * 31 + i / 251);
+	assert_int_equal(write(fd, bytes, n), n);
+	*bytes_out = bytes;
+	return fd;
+}
+
+/* Take frames apart: the info first, then chunks that are the file. */
+static void check_body(const uint8_t *body, size_t n, const uint8_t *file, size_t n_file)
+{
+	size_t at = 0, taken = 0, frames = 0;
+
+	for (; at < n; frames++) {
+		struct wire_field field;
+		assert_true(n - at >= 5 && body[at] == 0);
+		size_t length = (size_t)body[at + 1] << 24 | (size_t)body[at + 2] << 16 | (size_t)body[at + 3] << 8 | body[at + 4];
+		assert_true(length <= n - at - 5 && length <= DEBUGINFO_CHUNK_BYTES + 16);
+		assert_true(read_nth(read_bytes(body + at + 5, length), frames ? 2 : 1, 0, &field));
+		if (frames) {
+			assert_true(field.n && field.n <= n_file - taken);
+			assert_memory_equal(field.bytes, file + taken, field.n);
+			taken += field.n;
+		}
+		at += 5 + length;
+	}
+	assert_int_equal(taken, n_file);
+	assert_true(frames > 0);
+}
+
+static size_t read_body(struct debuginfo_stream *s, uint8_t *body, size_t step)
+{
+	size_t n = 0;
+
+	for (;;) {
+		int64_t got = debuginfo_stream_read(s, body + n, step);
+		assert_true(got >= 0);
+		if (!got)
+			return n;
+		n += (size_t)got;
+	}
+}
+
+static void test_stream(void **state)
+{
+	static const size_t sizes[] = {0, 1, 1000, DEBUGINFO_CHUNK_BYTES, DEBUGINFO_CHUNK_BYTES + 1, 3 * DEBUGINFO_CHUNK_BYTES - 7};
+	uint8_t *body = malloc(4 * DEBUGINFO_CHUNK_BYTES), *file;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		struct debuginfo_stream *s;
+		int fd = file_of(sizes[i], &file);
+		assert_int_equal(debuginfo_stream_create(fd, sizes[i] + 1, BUILD_ID, "up", &s), -EINVAL);
+		assert_int_equal(debuginfo_stream_create(fd, sizes[i], BUILD_ID, "up", &s), 0);
+		check_body(body, read_body(s, body, 16384), file, sizes[i]);
+		debuginfo_stream_rewind(s);
+		check_body(body, read_body(s, body, 997), file, sizes[i]);
+		debuginfo_stream_destroy(s);
+		free(file);
+		close(fd);
+	}
+	free(body);
+	struct debuginfo_stream *s;
+	assert_int_equal(debuginfo_stream_create(-1, 0, BUILD_ID, "up", &s), -EBADF);
+	int pipe_fds[2];
+	assert_int_equal(pipe(pipe_fds), 0);
+	assert_int_equal(debuginfo_stream_create(pipe_fds[0], 0, BUILD_ID, "up", &s), -EINVAL);
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+	debuginfo_stream_destroy(NULL);
+}
+
+static void test_stream_of_a_file_that_shrinks(void **state)
+{
+	static uint8_t body[2 * DEBUGINFO_CHUNK_BYTES];
+	struct debuginfo_stream *s;
+	uint8_t *file;
+
+	(void)state;
+	int fd = file_of(DEBUGINFO_CHUNK_BYTES, &file);
+	assert_int_equal(debuginfo_stream_create(fd, DEBUGINFO_CHUNK_BYTES, BUILD_ID, "up", &s), 0);
+	assert_int_equal(ftruncate(fd, 100), 0);
+	int64_t n = debuginfo_stream_read(s, body, sizeof(body));
+	assert_true(n > 0 && n < 200); /* the info */
+	assert_int_equal(debuginfo_stream_read(s, body, sizeof(body)), -EIO);
+	assert_int_equal(debuginfo_stream_read(s, body, sizeof(body)), -EIO);
+	debuginfo_stream_destroy(s);
+	free(file);
+	close(fd);
+}
+
+/* ---- offers ---- */
+
+static struct debuginfo_offers_stats stats_of(const struct debuginfo_offers *o)
+{
+	struct debuginfo_offers_stats stats;
+
+	debuginfo_offers_stats(o, &stats);
+	return stats;
+}
+
+static void test_each_once(void **state)
+{
+	struct profile *p = random_profile(&(struct random_profile){.seed = 1, .n_samples = 10, .n_processes = 2, .depth = 5});
+	struct debuginfo_offers *o;
+	const char *build_id, *build_ids[8];
+	uint32_t number, numbers[8], n = 0;
+	uint64_t when;
+
+	(void)state;
+	assert_int_equal(debuginfo_offers_create(100, 2, &o), 0);
+	assert_int_equal(debuginfo_offers_next(o, 1, &number, &build_id, &when), -ENOENT);
+	/* Five files have one; the kernel, [jit] and a file have none. */
+	assert_int_equal(debuginfo_offers_add(o, p), 5);
+	assert_int_equal(debuginfo_offers_add(o, p), 0);
+	for (; n < 2; n++)
+		assert_int_equal(debuginfo_offers_next(o, 1, &numbers[n], &build_ids[n], &when), 0);
+	assert_string_not_equal(build_ids[0], build_ids[1]);
+	assert_int_equal(debuginfo_offers_next(o, 1, &number, &build_id, &when), -EBUSY);
+	debuginfo_offers_done(o, numbers[0]);
+	debuginfo_offers_done(o, numbers[0]);
+	debuginfo_offers_done(o, 99);
+	assert_int_equal(stats_of(o).done, 1);
+	for (; n < 5; n++) {
+		assert_int_equal(debuginfo_offers_next(o, 1, &numbers[n], &build_ids[n], &when), 0);
+		debuginfo_offers_done(o, numbers[n]);
+	}
+	debuginfo_offers_done(o, numbers[1]);
+	assert_int_equal(debuginfo_offers_add(o, p), 0);
+	assert_int_equal(debuginfo_offers_next(o, 1, &number, &build_id, &when), -ENOENT);
+	struct debuginfo_offers_stats stats = stats_of(o);
+	assert_true(stats.known == 5 && stats.done == 5 && !stats.waiting && !stats.under_way && !stats.left_out);
+	debuginfo_offers_destroy(o);
+	profile_free(p);
+}
+
+static void test_failures(void **state)
+{
+	struct profile *p = random_profile(&(struct random_profile){.seed = 1, .n_samples = 10, .n_processes = 2, .depth = 5});
+	struct debuginfo_offers *o;
+	const char *build_id;
+	uint64_t now = NS_PER_S, when = 0, begin = now;
+	uint32_t number;
+
+	(void)state;
+	assert_int_equal(debuginfo_offers_create(1, 9, &o), 0);
+	assert_int_equal(debuginfo_offers_add(o, p), 1);
+	assert_int_equal(stats_of(o).left_out, 4);
+	for (unsigned i = 0; i < DEBUGINFO_TRIES_MAX; i++) {
+		assert_int_equal(debuginfo_offers_next(o, now, &number, &build_id, &when), 0);
+		debuginfo_offers_failed(o, number, now);
+		if (i + 1 == DEBUGINFO_TRIES_MAX)
+			break;
+		assert_int_equal(debuginfo_offers_next(o, now, &number, &build_id, &when), -EAGAIN);
+		assert_true(when >= now + 60 * NS_PER_S && when <= now + 3600 * NS_PER_S);
+		now = when;
+	}
+	assert_true(now - begin < 4 * 3600 * NS_PER_S);
+	assert_int_equal(debuginfo_offers_next(o, now, &number, &build_id, &when), -ENOENT);
+	assert_int_equal(stats_of(o).given_up, 1);
+	debuginfo_offers_failed(o, 77, now);
+	debuginfo_offers_destroy(o);
+	debuginfo_offers_destroy(NULL);
+	profile_free(p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_requests),
+		cmocka_unit_test(test_should_initiate),
+		cmocka_unit_test(test_instructions),
+		cmocka_unit_test(test_scan_of_anything),
+		cmocka_unit_test(test_stream),
+		cmocka_unit_test(test_stream_of_a_file_that_shrinks),
+		cmocka_unit_test(test_each_once),
+		cmocka_unit_test(test_failures),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
