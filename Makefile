@@ -207,7 +207,8 @@ $(B)/tests/unit/symbolizer_unwind_compiler_test: UNIT_LIBS := $(B)/tests/cfi/exe
 $(B)/tests/unit/symbolizer_cfi_files_test: UNIT_LIBS := $(CFI_TESTS) $(B)/tests/cfi/exercise.o -ldw -lelf
 $(B)/tests/unit/agent_deferred_walk_test $(B)/tests/unit/symbolizer_kept_walk_test: WITH := tests/unit/walk_fixture.c tests/unit/stack_shapes.c
 $(B)/tests/unit/agent_unwind_images_test $(B)/tests/unit/agent_unwind_spaces_test: WITH := tests/unit/walk_fixture.c
-$(B)/tests/unit/server-upload_http_exchange_test $(B)/tests/unit/server-upload_process_test: WITH := tests/unit/upload_server.c
+$(B)/tests/unit/server-upload_http_exchange_test $(B)/tests/unit/server-upload_sink_sender_test \
+	$(B)/tests/unit/server-upload_upload_process_test: WITH := tests/unit/upload_server.c
 UNIT_WRITERS := $(wildcard $(addprefix tests/unit/,cfi_writer.c dwarf_writer.c elf_writer.c))
 $(B)/tests/unit/%: tests/unit/%.c $(B)/libhearth.a $(UNIT_WRITERS) $(wildcard tests/unit/*.h tests/unit/walk_fixture.c tests/unit/stack_shapes.c tests/unit/upload_server.c)
 	@mkdir -p $(@D)

@@ -37,7 +37,7 @@ struct upload_server_request {
 	int connection;
 	pid_t pid; /* of the process that serves it */
 	size_t n_body;
-	uint8_t body[256]; /* its beginning */
+	uint8_t body[4096]; /* its beginning */
 	uint64_t at_ns;
 };
 
