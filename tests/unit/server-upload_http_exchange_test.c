@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include "base/clock.h"
@@ -406,6 +409,129 @@ static void proxies(void **state)
 	unsetenv("http_proxy");
 }
 
+struct tls {
+	pid_t pid;
+	int port;
+};
+
+/* tests/upload/tls_server with these files of folder. */
+static struct tls start_tls(const char *folder, const char *certificate, const char *clients, const char *version)
+{
+	char cert[128], key[128], ca[128] = "", text[16] = "";
+	struct tls tls;
+	int out[2];
+
+	snprintf(cert, sizeof(cert), "%s/%s.pem", folder, certificate);
+	snprintf(key, sizeof(key), "%s/%s.key", folder, certificate);
+	if (clients)
+		snprintf(ca, sizeof(ca), "%s/%s.pem", folder, clients);
+	assert_int_equal(pipe(out), 0);
+	tls.pid = fork();
+	if (tls.pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+		dup2(out[1], 1);
+		execl("tests/upload/tls_server", "tls_server", cert, key, ca, version, (char *)NULL);
+		_exit(127);
+	}
+	close(out[1]);
+	(void)!read(out[0], text, sizeof(text) - 1);
+	close(out[0]);
+	tls.port = atoi(text);
+	return tls;
+}
+
+static void stop_tls(struct tls tls)
+{
+	kill(tls.pid, SIGKILL);
+	waitpid(tls.pid, NULL, 0);
+}
+
+static char *read_text(const char *folder, const char *name)
+{
+	char path[128], *text = calloc(1, 1 << 16);
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	FILE *file = fopen(path, "r");
+	assert_non_null(file);
+	assert_true(fread(text, 1, (1 << 16) - 1, file) > 0);
+	fclose(file);
+	return text;
+}
+
+static struct http_reply ask_tls(const char *host, int port)
+{
+	struct http_exchange *e;
+	struct why why = {""};
+	char url[64];
+
+	snprintf(url, sizeof(url), "https://%s:%d/in", host, port);
+	assert_int_equal(http_exchange_create(client, url, &PLAIN, &config, &secrets, &e, &why), 0);
+	struct http_reply reply = ask(e, NULL, false);
+	reply.body = NULL;
+	http_exchange_destroy(e);
+	return reply;
+}
+
+static bool make_certificates(const char *folder)
+{
+	static const char *const NAMES[] = {"server", "client"};
+	char command[512];
+
+	for (size_t i = 0; i < 2; i++) {
+		snprintf(command, sizeof(command),
+			 "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=%s -addext subjectAltName=IP:127.0.0.1 -out %s/%s.pem -keyout %s/%s.key "
+			 "2>/dev/null", NAMES[i], folder, NAMES[i], folder, NAMES[i]);
+		if (system(command) != 0)
+			return false;
+	}
+	return true;
+}
+
+static void certificates(void **state)
+{
+	char folder[] = "/tmp/hearth-upload-XXXXXX", command[64];
+
+	(void)state;
+	config.timeout_s = 10;
+	assert_non_null(mkdtemp(folder));
+	struct tls plain = {0}, mutual = {0}, old = {0};
+	if (make_certificates(folder)) {
+		plain = start_tls(folder, "server", NULL, NULL);
+		mutual = start_tls(folder, "server", "client", NULL);
+		old = start_tls(folder, "server", NULL, "TLSv1_1");
+	}
+	if (!plain.port || !mutual.port || !old.port) {
+		print_message("no openssl or python3 here\n");
+		skip();
+	}
+	/* Nobody vouches for it. */
+	assert_int_equal(ask_tls("127.0.0.1", plain.port).failure, HTTP_DISTRUSTED);
+	secrets.ca = read_text(folder, "server.pem");
+	assert_int_equal(ask_tls("127.0.0.1", plain.port).status, 200);
+	/* It has another name. */
+	assert_int_equal(ask_tls("localhost", plain.port).failure, HTTP_DISTRUSTED);
+	/* TLS 1.1 */
+	assert_int_equal(ask_tls("127.0.0.1", old.port).failure, HTTP_BROKEN);
+	/* It wants to know who we are. */
+	assert_int_not_equal(ask_tls("127.0.0.1", mutual.port).failure, HTTP_ANSWERED);
+	secrets.cert = read_text(folder, "client.pem");
+	secrets.key = read_text(folder, "client.key");
+	assert_int_equal(ask_tls("127.0.0.1", mutual.port).status, 200);
+	/* A key of another certificate. */
+	free(secrets.cert);
+	secrets.cert = read_text(folder, "server.pem");
+	assert_int_equal(ask_tls("127.0.0.1", mutual.port).failure, HTTP_DISTRUSTED);
+	free(secrets.ca);
+	secrets.ca = strdup("no certificate");
+	assert_int_equal(ask_tls("127.0.0.1", plain.port).failure, HTTP_DISTRUSTED);
+	stop_tls(plain);
+	stop_tls(mutual);
+	stop_tls(old);
+	sink_secrets_deinit(&secrets);
+	snprintf(command, sizeof(command), "rm -rf %s", folder);
+	assert_int_equal(system(command), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -413,7 +539,7 @@ int main(void)
 		cmocka_unit_test_setup(large_bodies, forget),		   cmocka_unit_test_setup(replies_are_read, forget),
 		cmocka_unit_test_setup(replies_without_end, forget),	   cmocka_unit_test_setup(broken_connections, forget),
 		cmocka_unit_test_setup(redirects, forget),		   cmocka_unit_test_setup(grpc_over_http2, forget),
-		cmocka_unit_test_setup(proxies, forget),
+		cmocka_unit_test_setup(proxies, forget),		   cmocka_unit_test_setup(certificates, forget),
 	};
 
 	return cmocka_run_group_tests(tests, begin, end);
