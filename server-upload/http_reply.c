@@ -21,8 +21,11 @@ void grpc_message_decode(const char *text, size_t n, char *out, size_t out_bytes
 
 	for (size_t i = 0; i < n && to < sizeof(decoded); i++) {
 		bool is_coded = text[i] == '%' && n - i > 2 && hex_digit(text[i + 1]) >= 0 && hex_digit(text[i + 2]) >= 0;
-		decoded[to++] = is_coded ? (char)(hex_digit(text[i + 1]) << 4 | hex_digit(text[i + 2])) : text[i];
-		i += is_coded ? 2 : 0;
+		decoded[to++] = text[i];
+		if (is_coded) {
+			decoded[to - 1] = (char)(hex_digit(text[i + 1]) * 16 + hex_digit(text[i + 2]));
+			i += 2;
+		}
 	}
 	text_clean(decoded, to, out, out_bytes);
 }

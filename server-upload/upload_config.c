@@ -56,12 +56,15 @@ static uint32_t code_u32(struct coder *c, uint32_t value, uint32_t max, const ch
 	code_bytes(c, &value, sizeof(value), field);
 	if (!c->err && value > max)
 		fail(c, -EBADMSG, field);
-	return c->err ? 0 : value;
+	/* A walk that writes changes nothing, even when it fails. */
+	return c->err && !c->writes ? 0 : value;
 }
 
 static void code_bool(struct coder *c, bool *value, const char *field)
 {
-	*value = code_u32(c, *value, 1, field) == 1;
+	uint32_t coded = code_u32(c, *value, 1, field);
+
+	*value = coded == 1;
 }
 
 static void code_count(struct coder *c, size_t *n, size_t max, const char *field)
@@ -117,7 +120,7 @@ static void code_pairs(struct coder *c, struct sink_pair pairs[SINK_PAIRS_MAX], 
 	code_count(c, &count, SINK_PAIRS_MAX, field);
 	for (size_t i = 0; i < count && !c->err; i++) {
 		/* Counted before they are read, so that what there is of a bad one is freed. */
-		*n = i + 1;
+		*n = c->writes ? *n : i + 1;
 		code_name(c, &pairs[i].name, field);
 		code_name(c, &pairs[i].value, field);
 	}
@@ -131,7 +134,7 @@ static void code_rules(struct coder *c, struct upload_rules *rules)
 	for (size_t i = 0; i < count && !c->err; i++) {
 		struct relabel_rule *r = &rules->rules[i];
 		const char **const TEXTS[] = {&r->action, &r->source_labels, &r->separator, &r->regex, &r->target_label, &r->replacement};
-		rules->n = i + 1;
+		rules->n = c->writes ? rules->n : i + 1;
 		for (size_t k = 0; k < sizeof(TEXTS) / sizeof(TEXTS[0]); k++) {
 			char *text = (char *)(uintptr_t)*TEXTS[k];
 			code_string(c, &text, STRING_MAX, "rules");
@@ -193,7 +196,7 @@ static void code_config(struct coder *c, struct upload_config *config)
 	code_common(c, config);
 	code_count(c, &count, SINKS_MAX, "sinks");
 	for (size_t i = 0; i < count && !c->err; i++) {
-		config->n_sinks = i + 1;
+		config->n_sinks = c->writes ? config->n_sinks : i + 1;
 		code_sink(c, &config->sinks[i]);
 	}
 }
@@ -254,7 +257,6 @@ static void walk_common(struct coder *c, void *object)
 
 int upload_config_encode(const struct upload_config *config, uint8_t **bytes_out, size_t *n_bytes_out)
 {
-	/* A walk that writes changes nothing. */
 	return write_all(walk_config, (void *)(uintptr_t)config, bytes_out, n_bytes_out);
 }
 
