@@ -44,7 +44,8 @@ GENERATED := $(B)/bpf/sample.skel.h $(B)/pprof/profile.pb-c.h $(B)/pprof/flame_a
 
 .DEFAULT_GOAL := all
 .PHONY: all help deps test-deps bench-deps run test test-unit test-asan test-valgrind test-system test-kernels test-setup \
-	test-cfi test-names test-fuzz fuzz-cfi bench bench-cfi bench-confine bench-accuracy bench-programs install uninstall clean bench-window-names bench-names bench-labels
+	test-cfi test-names test-fuzz fuzz-cfi bench bench-cfi bench-confine bench-accuracy bench-programs install uninstall clean bench-window-names bench-names bench-labels \
+	test-upload test-upload-fleet bench-upload
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -260,6 +261,16 @@ STEPPING := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard tests/stepping/*.c)))
 $(B)/tests/stepping/step: $(STEPPING) $(B)/libhearth.a
 	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
 -include $(STEPPING:.o=.d)
+
+# Uploading: test servers, a feeder of windows in the place of the agent, a fleet in simulated time (tests/upload).
+test-upload: test-deps ## uploading, the long way: a server away for half an hour's windows, kill -9, a fleet that comes back
+	$(Q)tests/run upload-long
+test-upload-fleet: $(B)/tests/upload/fleet ## the request rate at a server that 1,000 agents come back to
+	$(Q)$(B)/tests/upload/fleet --table
+$(B)/tests/upload/feed: $(patsubst %,$(B)/tests/upload/%.o,feed feed_upload synthetic) $(B)/libhearth.a
+	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
+$(B)/tests/upload/fleet: $(B)/tests/upload/fleet.o $(B)/libhearth.a
+	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
 
 bench: bench-deps ## cost tables beside perf and bpftrace
 	$(Q)$(MAKE) --no-print-directory all $(B)/bench/plain
