@@ -265,8 +265,9 @@ $(B)/tests/stepping/step: $(STEPPING) $(B)/libhearth.a
 # Uploading: test servers, a feeder of windows in the place of the agent, a fleet in simulated time (tests/upload).
 test-upload: test-deps ## uploading, the long way: a server away for half an hour's windows, kill -9, a fleet that comes back
 	$(Q)tests/run upload-long
-test-upload-fleet: $(B)/tests/upload/fleet ## the request rate at a server that 1,000 agents come back to
+test-upload-fleet: $(B)/tests/upload/fleet $(B)/tests/upload/feed ## the request rate at a server that 1,000 agents come back to
 	$(Q)$(B)/tests/upload/fleet --table
+	$(Q)FEED=$(B)/tests/upload/feed /usr/bin/python3 tests/upload/fleet_real.py
 $(B)/tests/upload/feed: $(patsubst %,$(B)/tests/upload/%.o,feed feed_upload synthetic) $(B)/libhearth.a
 	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
 $(B)/tests/upload/fleet: $(B)/tests/upload/fleet.o $(B)/libhearth.a
@@ -302,6 +303,10 @@ $(B)/bench/confine: $(B)/bench/confine.o $(B)/libhearth.a
 bench-names: bench-deps ## naming 10,000 addresses of a large C++ debug build, beside llvm-symbolizer and addr2line
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)bench/names
+
+bench-upload: bench-deps ## CPU, memory and bytes of uploading, beside perf.data (root)
+	$(Q)$(MAKE) --no-print-directory all $(B)/tests/upload/feed
+	$(Q)bench/upload
 
 bench-programs: bench-deps ## how many stacks of real programs are complete; installs what is missing only with --install
 	$(Q)$(MAKE) --no-print-directory all

@@ -109,7 +109,7 @@ class Proxy:
                     if first:
                         server.sendall(first)
                     self._pump(client, server, mode)
-        except OSError:
+        except (OSError, ValueError):  # closed by set(), in whatever was being done
             pass
         finally:
             self.open.discard(pair)

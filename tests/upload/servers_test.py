@@ -295,7 +295,8 @@ def _():
     assert spoiled(Fault("goaway"))[0] in (16, 56, 92)
     assert spoiled(Fault("rst_stream"))[0] == 92
     assert spoiled(Fault("mute"))[0] == 28
-    assert spoiled(Fault("reset"))[0] in (16, 56)
+    answer = spoiled(Fault("reset"))
+    assert answer[0] in (16, 55, 56, 92), answer
     assert spoiled(Fault("endless"))[0] == 28
     assert spoiled(Fault("half"))[0] in (16, 18, 56, 92)
     assert spoiled(Fault("garbage"))[0] != 0

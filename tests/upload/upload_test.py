@@ -1,0 +1,383 @@
+#!/usr/bin/python3
+"""Uploading: windows go from a store through the process that uploads to servers of each kind, which misbehave in every way."""
+import glob
+import os
+import re
+import sys
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "system")]
+import certificates
+from driver import Feed, stored, stored_windows
+from harness import run, test, wait_for
+from proxy import Proxy
+from sinks import Sink, error_response, grpc_error
+from web import Fault, Response
+
+KINDS = ("pyroscope", "parca", "otlp_http", "otlp_grpc", "http")
+FAST = {"timeout": "2s"}
+
+
+def same_as_store(sink, profile, what=""):
+    """Totals and each stack."""
+    expected = profile.by_stack("samples/count")
+    got = sink.received.by_stack()
+    assert got == expected, (what or sink.kind, sum(got.values()), sum(expected.values()),
+                             [(stack, got.get(stack), expected.get(stack)) for stack in {*got, *expected} if got.get(stack) != expected.get(stack)][:3],
+                             [(request.get("status"), request.get("error")) for request in sink.received.requests[:5]])
+
+
+def refusals(sink):
+    return [request["error"] for request in sink.received.requests if request.get("status") == "refused"]
+
+
+@test("each kind of server gets what is in the store")
+def _():
+    sinks = [Sink(kind) for kind in KINDS]
+    feed = Feed("store-all", [(sink.argument(), FAST) for sink in sinks], windows=5, interval=100, linger=30, label=["host=h1", "kernel=6.1"])
+    sent = feed.finish(60)
+    profile = stored("store-all")
+    for sink in sinks:
+        assert not refusals(sink), (sink.kind, refusals(sink))
+        same_as_store(sink, profile)
+        assert sink.received.in_order() and not sink.received.duplicates and len(sink.received.windows) == 5, sink.kind
+        assert sink.received.total("cpu/nanoseconds") in (0, profile.total("cpu/nanoseconds")), sink.kind
+        # One connection, kept.
+        assert sink.server.accepted == 1, (sink.kind, sink.server.accepted)
+        assert all("hearth" in request["headers"].get("user-agent", "") for request in sink.received.requests), sink.received.requests[0]
+    assert sent, feed.lines[-10:]
+    assert not [line for line in feed.lines if "wrong_message" in line]
+    services = {labels.get("service_name") for labels, _ in sinks[0].received.series()}
+    assert services >= {"container1", "app0"}, services
+    assert all(labels["host"] == "h1" for labels, _ in sinks[0].received.series())
+    names = {labels["__name__"] for labels, _ in sinks[1].received.series()}
+    assert names == {"parca_agent"}, names
+    assert {labels.get("service.name") for labels, _ in sinks[2].received.series()} >= {"container1", "app0"}, sinks[2].received.series()[:2]
+    for number, sink in enumerate(sinks):
+        status = feed.status(number)
+        assert status["windows_sent"] == 5 and status["samples_sent"] == profile.total("samples/count"), (sink.kind, status)
+
+
+class Case:
+    """One way to misbehave, once; afterwards the server is well. kinds: which servers can."""
+
+    def __init__(self, name, fault=None, mode=None, kinds=KINDS, lost=False, repeats=False, says="", **settings):
+        self.name, self.fault, self.mode, self.kinds, self.settings = name, fault, mode, kinds, settings
+        self.lost = lost          # the window is dropped for it
+        self.repeats = repeats    # the server took it: it comes twice; None: perhaps
+        self.says = says          # in the line that is logged
+
+
+H1 = ("pyroscope", "otlp_http", "http")
+H2 = ("parca", "otlp_grpc")
+
+
+def status(code, *headers):
+    return lambda kind: Fault("status", error_response(kind, code, "the server's own words", headers))
+
+
+def fault(kind, **options):
+    return lambda _: Fault(kind, **options)
+
+
+def grpc(code):
+    return lambda _: Fault("status", grpc_error(code, "the server's own words"))
+
+
+CASES = [
+    Case("408", status(408), kinds=("pyroscope", "http"), says="408"),
+    Case("429", status(429), says="429"),
+    Case("429 with Retry-After", status(429, ("Retry-After", "1"))),
+    Case("429 with a date", status(429, ("Retry-After", time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 8))))),
+    Case("500", status(500), kinds=("pyroscope", "http"), says="500"),
+    Case("503", status(503, ("Retry-After", "1")), says="503"),
+    Case("504", status(504)),
+    Case("400", status(400), kinds=H1, lost=True, says="the server's own words"),
+    Case("404", status(404), kinds=H1, lost=True, says="404"),
+    Case("422", status(422), kinds=H1, lost=True, says="the server's own words"),
+    Case("INVALID_ARGUMENT", grpc(3), kinds=H2, lost=True, says="the server's own words"),
+    Case("UNAVAILABLE", grpc(14), kinds=H2, says="the server's own words"),
+    Case("DEADLINE_EXCEEDED", grpc(4), kinds=H2),
+    Case("no grpc-status", fault("no_trailers", taken=True), kinds=H2, repeats=True),
+    Case("mute", fault("mute")),
+    Case("a reset after the request", fault("reset")),
+    Case("a reset, and it was taken", fault("reset", taken=True), repeats=True),
+    Case("a reply that is cut off", fault("half"), kinds=H2),
+    Case("garbage", fault("garbage")),
+    Case("a reply without end", fault("endless", response=Response(503))),
+    Case("a reply that trickles", fault("slow", response=Response(503))),
+    Case("huge headers", fault("huge_headers")),
+    Case("a flood of 1xx", fault("flood_1xx")),
+    Case("GOAWAY", fault("goaway"), kinds=H2),
+    Case("RST_STREAM", fault("rst_stream"), kinds=H2),
+    Case("nobody listens", mode="refuse"),
+    Case("a reset at once", mode="accept_reset"),
+    Case("a reset in the request", mode="reset_request", after=600),
+    Case("a reset in the reply", mode="reset_reply", after=10, kinds=H1, repeats=True),
+    Case("a black hole", mode="black_hole"),
+    Case("all is swallowed", mode="swallow"),
+    Case("a reader of 1,000 bytes a second", mode="slow_reader", rate=1000, repeats=None),
+    Case("redirect to another host", lambda _: Fault("status", Response(307, [("Location", "http://127.0.0.2:9/elsewhere")])), kinds=H1, says="127.0.0.2"),
+    Case("redirects in a circle", lambda _: Fault("status", Response(302, [("Location", "/")])), kinds=H1),
+]
+
+
+class Trial:
+    """A case at one kind of server."""
+
+    def __init__(self, case, kind):
+        self.case, self.kind = case, kind
+        self.sink = Sink(kind)
+        self.proxy = None
+        port = None
+        if case.fault:
+            self.sink.server.faults.append(case.fault(kind))
+        else:
+            self.proxy = Proxy(self.sink.port, case.mode, **case.settings)
+            port = self.proxy.port
+        self.upload = (self.sink.argument(port), FAST)
+
+    name = property(lambda self: f"{self.case.name} ({self.kind})")
+
+    def well_again(self):
+        if self.proxy:
+            self.proxy.set("pass")
+
+    def judge(self, feed, number, per_window):
+        """per_window: {time_ns: samples} of the store."""
+        received = self.sink.received
+        windows = {time_ns: window["sums"].get("samples/count", 0) for time_ns, window in received.windows.items()}
+        assert not refusals(self.sink), refusals(self.sink)
+        missing = [time_ns for time_ns, value in per_window.items() if windows.get(time_ns) != value]
+        assert len(missing) == (1 if self.case.lost else 0), f"{len(missing)} windows are missing of {len(per_window)}: {feed.status(number)}"
+        assert received.in_order(), received.order
+        assert self.case.repeats in (None, bool(received.duplicates)), received.duplicates
+        status = feed.status(number)
+        assert status and status["windows_dropped"] == len(missing) and status["windows_sent"] == len(per_window) - len(missing), status
+        assert status["failing"] == 0 and status["last_error"] == "" or self.case.lost, status
+        return status
+
+
+def events_of(feed, name):
+    return [text for text in feed.of("event") if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text)]
+
+
+def run_trials(folder, trials):
+    """All in one process that uploads, as many sinks as it may have."""
+    feed = Feed(folder, [(trial.upload[0], {**trial.upload[1], "name": f"sink-{i}x"}) for i, trial in enumerate(trials)], windows=3, interval=300, linger=60,
+                processes=3, stacks=12, depth=8)
+    time.sleep(4.5)  # two tries at the least, against those that time out
+    for trial in trials:
+        trial.well_again()
+    feed.finish(90)
+    per_window = {window["time_ns"]: window["samples"] for window in feed.lines if "append" in window}
+    wrong = []
+    for number, trial in enumerate(trials):
+        try:
+            trial.judge(feed, number, per_window)
+            said = events_of(feed, f"sink-{number}x")
+            failures = [line for line in feed.lines if line.get("event") in said and line["severity"] > 0]
+            assert len(failures) == 1, f"{len(failures)} lines logged: {said}"
+            assert trial.case.says in failures[0]["event"], said
+            trial.said = said
+        except AssertionError as error:
+            wrong.append(f"{trial.name}: {error}")
+        finally:
+            trial.sink.stop()
+    return wrong
+
+
+@test("every kind of error: in bounded time, logged once, later windows are not blocked")
+def _():
+    only = os.environ.get("CASE", "")
+    trials = [Trial(case, kind) for case in CASES for kind in case.kinds if only in case.name]
+    groups = [trials[at:at + 15] for at in range(0, len(trials), 15)]
+    wrong = []
+    threads = [threading.Thread(target=lambda i=i, group=group: wrong.extend(run_trials(f"store-errors-{i}", group))) for i, group in enumerate(groups)]
+    begin = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(f"# measured: {len(CASES)} kinds of errors at {len(trials)} servers in {time.monotonic() - begin:.0f} s")
+    assert not wrong, "\n".join(wrong)
+
+
+@test("certificates: expired, another host's, a stranger's: nothing is sent, and it is said once; a client's is shown")
+def _():
+    made = certificates.make("certificates")
+    bad = [(name, Sink(kind, certificate=made[name])) for name in ("expired", "other_host", "stranger") for kind in ("pyroscope", "parca")]
+    good = [Sink(kind, certificate=made["good"], client_ca=made["ca"][0]) for kind in KINDS]
+    settings = {**FAST, "ca_file": os.path.abspath(made["ca"][0])}
+    client = {**settings, "cert_file": os.path.abspath(made["client"][0]), "key_file": os.path.abspath(made["client"][1])}
+    feed = Feed("store-tls", [(sink.argument(), settings) for _, sink in bad] + [(sink.argument(host="localhost"), client) for sink in good],
+                windows=2, interval=200, linger=8)
+    assert not feed.finish(60)
+    profile = stored("store-tls")
+    for number, (name, sink) in enumerate(bad):
+        status = feed.status(number)
+        assert not sink.received.requests and status["windows_dropped"] == 0, (name, status)
+        assert re.search(r"certificate|SSL|issuer", status["last_error"]), (name, status)
+        # What only a person can mend is not tried each second.
+        assert sink.server.accepted <= 3, (name, sink.server.accepted)
+    for sink in good:
+        assert not refusals(sink), refusals(sink)
+        same_as_store(sink, profile)
+        assert {request["client"] for request in sink.received.requests} == {"client"}
+        assert {request["version"] for request in sink.received.requests} == {"2"}, sink.kind
+
+
+@test("https is not left for http, and secrets go to no other host")
+def _():
+    made = certificates.make("certificates")
+    thief = Sink("pyroscope")
+    sinks = []
+    for code in (301, 307, 308):
+        sink = Sink("pyroscope", certificate=made["good"])
+        sink.server.fault_always = Fault("status", Response(code, [("Location", thief.url() + "/push.v1.PusherService/Push")]))
+        sinks.append(sink)
+    with open("token", "w") as file:
+        file.write("a-secret-token\n")
+    settings = {**FAST, "ca_file": os.path.abspath(made["ca"][0]), "bearer_token_file": os.path.abspath("token")}
+    feed = Feed("store-redirect", [(sink.argument(host="localhost"), settings) for sink in sinks], windows=2, interval=200, linger=6)
+    feed.finish(60)
+    assert all(sink.server.accepted for sink in sinks)
+    assert thief.server.accepted == 0, thief.received.requests
+
+
+@test("tokens, passwords, tenants: sent, read again when they change, and seen nowhere")
+def _():
+    secrets = {"token": "t0ken-SECRET-one", "password": "pa55-SECRET-word"}
+    for name, text in secrets.items():
+        with open(name, "w") as file:
+            file.write(text + "\n")
+        os.chmod(name, 0o600)
+    bearer, basic = Sink("parca"), Sink("pyroscope")
+    bearer.bearer, basic.basic, basic.tenant = secrets["token"], "user:" + secrets["password"], "team-a"
+    feed = Feed("store-secrets", [
+        (bearer.argument(), {**FAST, "bearer_token_file": os.path.abspath("token")}),
+        (basic.argument(), {**FAST, "basic_user": "user", "basic_password_file": os.path.abspath("password"), "tenant": "team-a"})],
+        windows=40, interval=250, linger=30)
+    wait_for(lambda: bearer.received.windows and basic.received.windows, 10, "the first windows")
+    assert not refusals(bearer) and not refusals(basic), refusals(bearer) + refusals(basic)
+    seen = everything_of(feed.process.pid) + everything_of(feed.upload_pid)
+    # The server's token changes; it is told a wrong one first, then the right one.
+    bearer.bearer = "t0ken-SECRET-two"
+    wait_for(lambda: refusals(bearer), 15, "the old token is refused")
+    time.sleep(1)
+    tries = len(refusals(bearer))
+    with open("token", "w") as file:
+        file.write("t0ken-SECRET-two\n")
+    at = time.monotonic()
+    wait_for(lambda: bearer.received.requests[-1].get("status") == 200, 10, "the new token is used")
+    print(f"# measured: a new token is used {time.monotonic() - at:.1f} s after it was written")
+    assert tries <= 2, tries
+    assert feed.finish(60), feed.lines[-5:]
+    profile = stored("store-secrets")
+    same_as_store(bearer, profile)
+    same_as_store(basic, profile)
+    seen += repr(feed.lines)
+    for path in glob.glob("store-secrets/**", recursive=True):
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                seen += file.read().decode("latin-1")
+    import base64
+    for text in (*secrets.values(), "t0ken-SECRET-two", base64.b64encode(basic.basic.encode()).decode()):
+        assert text not in seen, text
+
+
+def everything_of(pid):
+    """What ps and others can see."""
+    seen = ""
+    for name in ("cmdline", "environ", "comm", "status"):
+        try:
+            with open(f"/proc/{pid}/{name}", "rb") as file:
+                seen += file.read().decode("latin-1")
+        except OSError:
+            pass
+    return seen
+
+
+@test("a server that repeats a secret does not get it into the log")
+def _():
+    with open("token", "w") as file:
+        file.write("t0ken-SECRET-echo")
+    sink = Sink("pyroscope")
+    sink.server.fault_always = Fault("status", error_response("pyroscope", 400, "bad header: Bearer t0ken-SECRET-echo\x1b[31m\nforged line"))
+    feed = Feed("store-echo", [(sink.argument(), {**FAST, "bearer_token_file": os.path.abspath("token")})], windows=1, linger=5)
+    feed.finish(30)
+    assert sink.server.accepted and feed.events(), feed.lines
+    assert "SECRET" not in repr(feed.lines) and not re.search(r"\\x1b|\\u001b", repr(feed.lines)), feed.events()
+
+
+@test("a proxy: CONNECT for TLS and gRPC, absolute URLs for http; none when it says none")
+def _():
+    made = certificates.make("certificates")
+    tls, grpc_tls, plain, direct = Sink("pyroscope", certificate=made["good"]), Sink("parca", certificate=made["good"]), Sink("http"), Sink("http")
+    by = {sink: Proxy(sink.port, "connect") for sink in (tls, grpc_tls, plain, direct)}
+    ca = {"ca_file": os.path.abspath(made["ca"][0])}
+
+    def settings(sink, **more):
+        return {**FAST, "proxy": f"http://127.0.0.1:{by[sink].port}", **more}
+    feed = Feed("store-proxy", [(tls.argument(host="localhost"), settings(tls, **ca)), (grpc_tls.argument(host="localhost"), settings(grpc_tls, **ca)),
+                                (plain.argument(), settings(plain)), (direct.argument(), {**FAST, "proxy": "none"})], windows=2, interval=200, linger=20,
+                environment={"http_proxy": f"http://127.0.0.1:{by[direct].port}"})
+    feed.finish(60)
+    profile = stored("store-proxy")
+    for sink in (tls, grpc_tls, plain, direct):
+        same_as_store(sink, profile)
+    assert all(line.startswith("CONNECT localhost:") for line in by[tls].tunnels + by[grpc_tls].tunnels) and by[tls].tunnels and by[grpc_tls].tunnels
+    assert by[plain].tunnels and by[plain].tunnels[0].startswith("POST http://127.0.0.1"), by[plain].tunnels
+    assert not by[direct].tunnels
+
+
+@test("OTLP's partial success is counted, and the window is not sent again")
+def _():
+    sinks = [Sink("otlp_http"), Sink("otlp_grpc")]
+    for sink in sinks:
+        sink.partial = (2, "two were bad")
+    feed = Feed("store-partial", [(sink.argument(), FAST) for sink in sinks], windows=2, interval=200, linger=10)
+    assert feed.finish(30)
+    for number, sink in enumerate(sinks):
+        assert len(sink.received.windows) == 2 and not sink.received.duplicates
+        assert feed.status(number)["rejected"] >= 4, feed.status(number)
+        assert len(feed.events("two were bad")) <= 2, feed.events()
+
+
+@test("a large window is split for those who have limits")
+def _():
+    sinks = [Sink(kind) for kind in KINDS]
+    feed = Feed("store-large", [(sink.argument(), {"timeout": "20s"}) for sink in sinks], windows=1, linger=60, processes=12, stacks=2500, depth=20, name_bytes=120)
+    feed.finish(120)
+    profile = stored("store-large")
+    assert len(profile.samples) > 8000 and profile.uncompressed_bytes > 1 << 20, (len(profile.samples), profile.uncompressed_bytes)
+    for number, sink in enumerate(sinks):
+        assert not refusals(sink), (sink.kind, refusals(sink))
+        pruned = feed.status(number)["samples_pruned"]
+        assert sink.received.total() + pruned == profile.total("samples/count"), (sink.kind, pruned)
+        assert pruned == 0, (sink.kind, feed.status(number))
+    print("# measured: requests for a window of", len(profile.samples), "stacks:", {sink.kind: len(sink.received.requests) for sink in sinks})
+
+
+@test("killed, what uploads is started again and goes on; a clean stop takes no time")
+def _():
+    sink = Sink("pyroscope")
+    feed = Feed("store-killed", [(sink.argument(), FAST)], windows=8, interval=500, linger=30)
+    wait_for(lambda: len(sink.received.windows) >= 2, 10, "the first windows")
+    os.kill(feed.upload_pid, 9)
+    assert feed.finish(60), feed.lines[-5:]
+    assert len(feed.of("upload_pid")) == 2 and len(feed.of("upload_ended")) == 1, feed.lines
+    same_as_store(sink, stored("store-killed"))
+    assert sink.received.in_order()
+    assert feed.of("stop_ms")[-1] < 1000 and feed.of("end")[-1] == 0, feed.lines[-3:]
+    # And with a server that does not answer.
+    mute = Sink("pyroscope")
+    mute.server.fault_always = Fault("mute")
+    feed = Feed("store-mute", [(mute.argument(), {})], windows=1, linger=1)
+    feed.finish(30)
+    assert feed.of("stop_ms")[-1] < 1000, feed.lines[-3:]
+
+
+run(needs_root=False)
