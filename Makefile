@@ -269,7 +269,7 @@ test-upload-fleet: $(B)/tests/upload/fleet $(B)/tests/upload/feed ## the request
 	$(Q)$(B)/tests/upload/fleet --table
 	$(Q)FEED=$(B)/tests/upload/feed /usr/bin/python3 tests/upload/fleet_real.py
 $(B)/tests/upload/feed: $(patsubst %,$(B)/tests/upload/%.o,feed feed_upload synthetic) $(B)/libhearth.a
-	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
+	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -Wl,--wrap=retry_init -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
 $(B)/tests/upload/fleet: $(B)/tests/upload/fleet.o $(B)/libhearth.a
 	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
 

@@ -3,6 +3,7 @@
 A test is a function decorated with @test("name"); it fails by raising, and is skipped by raising Skip. run() ends the program.
 """
 import atexit
+import concurrent.futures
 import json
 import os
 import re
@@ -31,33 +32,38 @@ def test(name):
     return add
 
 
-def run(needs_root=True):
+def run(needs_root=True, at_once=1):
+    """at_once: so many tests at a time, for those that mostly wait and share no files."""
     scratch = tempfile.mkdtemp(prefix="hearth-test-")
     atexit.register(shutil.rmtree, scratch, True)
     os.chdir(scratch)
     os.environ["CACHE_DIRECTORY"] = os.path.join(scratch, "cache")  # not the machine's name tables
-    failed = 0
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
-    number = 0
-    for name, function in TESTS:
-        if wanted not in name:
-            continue
-        number += 1
-        if needs_root and os.geteuid() != 0:
-            print(f"ok {number} - {name} # SKIP needs root", flush=True)
-            continue
-        try:
-            function()
-            print(f"ok {number} - {name}", flush=True)
-        except Skip as skip:
-            print(f"ok {number} - {name} # SKIP {skip}", flush=True)
-        except Exception:
-            failed += 1
-            print(f"not ok {number} - {name}", flush=True)
-            for line in traceback.format_exc().splitlines():
+    tests = [(name, function) for name, function in TESTS if wanted in name]
+    failed = 0
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        results = [pool.submit(outcome, function, needs_root) for _, function in tests]
+        for number, ((name, _), result) in enumerate(zip(tests, results), 1):
+            how, lines = result.result()
+            failed += how == "not ok"
+            print(f"{how} {number} - {name}{lines if how == 'ok' else ''}", flush=True)
+            for line in lines.splitlines() if how == "not ok" else []:
                 print(f"# {line}", flush=True)
-    print(f"1..{number}")
+    print(f"1..{len(tests)}")
     sys.exit(1 if failed else 0)
+
+
+def outcome(function, needs_root):
+    """("ok", " # SKIP why" or "") or ("not ok", the traceback)"""
+    if needs_root and os.geteuid() != 0:
+        return "ok", " # SKIP needs root"
+    try:
+        function()
+        return "ok", ""
+    except Skip as skip:
+        return "ok", f" # SKIP {skip}"
+    except Exception:
+        return "not ok", traceback.format_exc()
 
 
 def build(source, output, *flags, compiler="gcc"):

@@ -11,13 +11,13 @@ KINDS = ("pyroscope", "parca", "otlp_http", "otlp_grpc", "http")
 MODES = ("refuse", "accept_reset", "black_hole", "swallow", "garbage")
 
 
-def run_away(folder, windows, kills, interval_ms, catch_up_s, seed=1):
+def run_away(folder, windows, kills, interval_ms, catch_up_s, seed=1, **settings):
     """Returns what was measured. kills: of the feeder, which opens its store again; what uploads ends with it."""
     chance = random.Random(seed)
     sinks = [Sink(kind) for kind in KINDS]
     proxies = [Proxy(sink.port, mode) for sink, mode in zip(sinks, MODES)]
     uploads = [(sink.argument(proxy.port), {"timeout": "5s"}) for sink, proxy in zip(sinks, proxies)]
-    options = {"interval": interval_ms, "clock": os.path.abspath(folder + ".clock"), "start": time.time_ns() - 3000 * 10**9, "processes": 6, "stacks": 20}
+    options = {"interval": interval_ms, "clock": os.path.abspath(folder + ".clock"), "start": time.time_ns() - 3000 * 10**9, "processes": 6, "stacks": 20, **settings}
     appended, killed = {}, 0
     begin = time.monotonic()
     while len(appended) < windows:

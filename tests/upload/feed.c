@@ -24,7 +24,7 @@
 static const char HELP[] =
 	"feed --store DIR [--upload KIND=URL [--set KEY=VALUE]...]... [--windows N] [--interval MS] [--linger S]\n"
 	"     [--clock FILE --start NS --step MS] [--processes N --stacks N --depth N --name-bytes N] [--store-bytes N] [--outbox-bytes N]\n"
-	"     [--replay PPROF]... [--label NAME=VALUE] [--rule ACTION,SOURCE,REGEX[,TARGET,REPLACEMENT]]\n"
+	"     [--slow-first MS --pace MS] [--replay PPROF]... [--label NAME=VALUE] [--rule ACTION,SOURCE,REGEX[,TARGET,REPLACEMENT]]\n"
 	"     append N windows, one each MS; serve what uploads until all is marked, S seconds at most (or standard input ends).\n"
 	"feed --store DIR --sum FILE      write all samples of a store as pprof\n"
 	"feed --store DIR --list          its windows\n";
@@ -112,7 +112,7 @@ static uint64_t number(const char *text)
 }
 
 enum wish { HELP_ = 1, STORE, UPLOAD, SET, LABEL, RULE, WINDOWS, INTERVAL, LINGER, CLOCK, START, STEP, PROCESSES, STACKS, DEPTH, NAME_BYTES, STORE_BYTES,
-	      OUTBOX_BYTES, REPLAY, SUM, LIST };
+	      OUTBOX_BYTES, SLOW_FIRST, PACE, REPLAY, SUM, LIST };
 
 static void take_option(struct options *o, struct upload_sink **sink, int option)
 {
@@ -134,6 +134,8 @@ static void take_option(struct options *o, struct upload_sink **sink, int option
 	case NAME_BYTES: o->shape.name_bytes = (uint32_t)number(optarg); break;
 	case STORE_BYTES: o->store.bytes_max = number(optarg); break;
 	case OUTBOX_BYTES: o->store.outbox_bytes_max = number(optarg); break;
+	case SLOW_FIRST: feed_policy.slow_first_ns = number(optarg) * NS_PER_MS; break;
+	case PACE: feed_policy.pace_ns = number(optarg) * NS_PER_MS; break;
 	case REPLAY:
 		o->replay = realloc(o->replay, (o->n_replay + 1) * sizeof(*o->replay));
 		o->replay[o->n_replay++] = optarg;
@@ -170,7 +172,8 @@ static void parse(int argc, char **argv, struct options *o)
 		{"rule", 1, NULL, RULE}, {"windows", 1, NULL, WINDOWS}, {"interval", 1, NULL, INTERVAL}, {"linger", 1, NULL, LINGER},
 		{"clock", 1, NULL, CLOCK}, {"start", 1, NULL, START}, {"step", 1, NULL, STEP}, {"processes", 1, NULL, PROCESSES},
 		{"stacks", 1, NULL, STACKS}, {"depth", 1, NULL, DEPTH}, {"name-bytes", 1, NULL, NAME_BYTES}, {"store-bytes", 1, NULL, STORE_BYTES},
-		{"outbox-bytes", 1, NULL, OUTBOX_BYTES}, {"replay", 1, NULL, REPLAY}, {"sum", 1, NULL, SUM}, {"list", 0, NULL, LIST}, {0}};
+		{"outbox-bytes", 1, NULL, OUTBOX_BYTES}, {"slow-first", 1, NULL, SLOW_FIRST}, {"pace", 1, NULL, PACE},
+		{"replay", 1, NULL, REPLAY}, {"sum", 1, NULL, SUM}, {"list", 0, NULL, LIST}, {0}};
 	struct upload_sink *sink = NULL;
 	int option;
 
@@ -283,7 +286,7 @@ static void tend_upload(struct feed_upload *u, uint64_t *restart_ns)
 static void feed(const struct options *o, struct store *store)
 {
 	struct feed_upload u = {.store = store, .config = o->config, .out = stdout, .agent.fd = -1, .store_link.fd = -1};
-	uint64_t now = clock_ns(CLOCK_MONOTONIC), next = now, restart = 0, done = 0, configure = 0;
+	uint64_t now = clock_ns(CLOCK_MONOTONIC), next = now, restart = 0, done = now, configure = 0;
 	uint64_t left = o->windows;
 	struct why why;
 
@@ -294,7 +297,8 @@ static void feed(const struct options *o, struct store *store)
 			append(o, store);
 			feed_upload_news(&u);
 			next += o->interval_ns;
-			done = left-- == 1 ? now : 0;
+			left--;
+			done = now;
 		}
 		if (now >= configure) { /* as the agent does it once a window */
 			int err = feed_upload_configure(&u, false);
@@ -307,10 +311,9 @@ static void feed(const struct options *o, struct store *store)
 			break;
 		wait_for_messages(&u, left ? next : now + NS_PER_S);
 	}
-	/* Its last words. */
-	nanosleep(&(struct timespec){.tv_nsec = 50 * 1000000}, NULL);
-	if (u.pid)
-		feed_upload_serve(&u);
+	/* Its last words: it says once a second what has changed. */
+	for (int i = 0; i < 12 && u.pid && !feed_upload_serve(&u); i++)
+		nanosleep(&(struct timespec){.tv_nsec = 100 * 1000000}, NULL);
 	bool sent = all_is_sent(o, store);
 	uint64_t begin = clock_ns(CLOCK_MONOTONIC);
 	int status = u.pid ? feed_upload_stop(&u, 5000) : 0;

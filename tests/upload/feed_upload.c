@@ -12,8 +12,25 @@
 #include "base/clock.h"
 #include "base/scope.h"
 #include "pprof/encode.h"
+#include "server-upload/retry.h"
 #include "server-upload/upload_process.h"
 #include "server-upload/upload_protocol.h"
+
+struct feed_policy feed_policy;
+
+/* The linker has retry_init() go through here (--wrap). */
+void __real_retry_init(struct retry *r, const struct retry_policy *policy, uint64_t seed, uint64_t now_ns);
+void __wrap_retry_init(struct retry *r, const struct retry_policy *policy, uint64_t seed, uint64_t now_ns);
+void __wrap_retry_init(struct retry *r, const struct retry_policy *policy, uint64_t seed, uint64_t now_ns)
+{
+	struct retry_policy changed = *policy;
+
+	if (feed_policy.slow_first_ns)
+		changed.slow_first_ns = feed_policy.slow_first_ns;
+	if (feed_policy.pace_ns)
+		changed.pace_first_ns = changed.pace_min_ns = feed_policy.pace_ns;
+	__real_retry_init(r, &changed, seed, now_ns);
+}
 
 int feed_upload_start(struct feed_upload *u)
 {

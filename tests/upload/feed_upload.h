@@ -20,6 +20,12 @@ struct feed_upload {
 	FILE *out; /* what happens, a JSON object a line */
 };
 
+/* Other waits than the product's, for tests that cannot wait that long; 0: the product's. Before feed_upload_start(). */
+struct feed_policy {
+	uint64_t slow_first_ns, pace_ns;
+};
+extern struct feed_policy feed_policy;
+
 /* Fork it. Returns 0 or a negative errno. */
 int feed_upload_start(struct feed_upload *u);
 

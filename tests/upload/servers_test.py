@@ -156,7 +156,7 @@ def _():
     status, out, err = post(sink, samples.push())
     assert status == 0 and out.startswith(b"HTTP/1.1 200") and sink.received.total() == 6, (out, err, sink.received.listing())
     status, out, err = post(sink, b"junk")
-    assert out.startswith(b"HTTP/1.1 400") and b'"code": "invalid_argument"' in out, out
+    assert out.startswith(b"HTTP/1.1 400") and b'"code":"invalid_argument"' in out, out
     assert b"404" in post(sink, samples.push(), path="/push")[1]
     assert b"415" in post(sink, samples.push(), "-H", "Content-Type: text/plain")[1]
     # gzip around the message, and a body that asks before it comes.
@@ -189,6 +189,10 @@ def _():
     grpc = Sink("otlp_grpc")
     status, out, err = post(grpc, grpc_frame(samples.export()))
     assert status == 0 and b"grpc-status: 0" in out, (out, err)
+    import gzip
+    packed = b"\1" + grpc_frame(gzip.compress(samples.export()))[1:]
+    assert b"grpc-status: 3" in post(grpc, packed)[1]
+    assert b"grpc-status: 0" in post(grpc, packed, "-H", "grpc-encoding: gzip")[1]
     grpc.limits.message_bytes = 100
     assert b"grpc-status: 8" in post(grpc, grpc_frame(samples.export()))[1]
     assert b"grpc-status: 12" in post(grpc, grpc_frame(b""), path="/x")[1]
@@ -344,4 +348,4 @@ def subprocess_curl_by_proxy(proxy, sink):
     return done.returncode, done.stdout, done.stderr
 
 
-run(needs_root=False)
+run(needs_root=False, at_once=4)

@@ -33,16 +33,19 @@ class Wrong(Refused):
         self.status = status
 
 
-def _grpc_messages(body):
-    """The messages of a stream."""
+def _grpc_messages(body, encoding="identity"):
+    """The messages of a stream. encoding: of frames that are compressed; Parca's must not be."""
     messages = []
     while body:
         if len(body) < 5 or len(body) < 5 + int.from_bytes(body[1:5], "big"):
             raise Refused("gRPC: a frame is cut off")
-        if body[0]:
-            raise Refused("gRPC: the frame is compressed")
         size = int.from_bytes(body[1:5], "big")
-        messages.append(body[5:5 + size])
+        message = body[5:5 + size]
+        if body[0]:
+            if body[0] != 1 or encoding != "gzip" or not message.startswith(pprof.GZIP):
+                raise Refused(f"gRPC: the frame's flag is {body[0]}, its encoding {encoding}")
+            message = pprof.inflate(message)
+        messages.append(message)
         body = body[5 + size:]
     return messages
 
@@ -152,7 +155,7 @@ class Sink:
             raise Wrong(415, f"content-type '{kind}'")
         if request.headers.get("te") != "trailers":
             raise Refused("no 'te: trailers'")
-        messages = _grpc_messages(request.body)
+        messages = _grpc_messages(request.body, request.headers.get("grpc-encoding", "identity") if self.kind == "otlp_grpc" else "identity")
         if len(messages) != 1:
             raise Refused(f"{len(messages)} messages in a unary call")
         return (otlp.receive if self.kind == "otlp_grpc" else receivers.parca)(messages[0], self.limits)
@@ -180,7 +183,7 @@ def error_response(kind, status, message, headers=()):
     """In the clothes of the kind of server."""
     if kind == "pyroscope":
         return Response(status, [("Content-Type", "application/json"), *headers],
-                        json.dumps({"code": "invalid_argument" if status == 400 else "unknown", "message": message}).encode())
+                        json.dumps({"code": "invalid_argument" if status == 400 else "unknown", "message": message}, separators=(",", ":")).encode())
     if kind == "otlp_http":
         body = generated.otlp.Status(code=status, message=message.encode()).SerializeToString()
         return Response(status, [("Content-Type", "application/x-protobuf"), *headers], body)

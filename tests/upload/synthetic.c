@@ -10,7 +10,7 @@
 #define PERIOD_NS   (1000000000 / 19)
 #define DEPTH_MAX   128
 #define NAME_MAX_   1024
-#define STACK_FUNCTIONS 40 /* a stack's frames are chosen of so many of its process */
+#define FUNCTIONS_MIN 40 /* of a process; else a tenth of its stacks */
 
 struct maker {
 	const struct synthetic *shape;
@@ -92,13 +92,14 @@ static int add_stack(const struct maker *m, uint32_t process, uint32_t stack, co
 {
 	uint32_t locations[DEPTH_MAX];
 	uint64_t chance = mix(m->window * 7919 + process, stack);
+	uint32_t functions = m->shape->stacks / 10 > FUNCTIONS_MIN ? m->shape->stacks / 10 : FUNCTIONS_MIN;
 	uint32_t depth = m->shape->depth < DEPTH_MAX ? m->shape->depth : DEPTH_MAX;
 
 	if (chance % 3)
 		return 0;
 	for (uint32_t i = 0; i < depth; i++) {
 		bool kernel = stack % 4 == 0 && i < depth / 4;
-		int64_t id = frame(m, process, i + 1 == depth ? 0 : mix(process * 1000003ull + stack, i) % STACK_FUNCTIONS, kernel);
+		int64_t id = frame(m, process, i + 1 == depth ? 0 : mix(process * 1000003ull + stack, i) % functions, kernel);
 		if (id < 0)
 			return (int)id;
 		locations[i] = (uint32_t)id;

@@ -108,7 +108,7 @@ CASES = [
     Case("garbage", fault("garbage")),
     Case("a reply without end", fault("endless", response=Response(503))),
     Case("a reply that trickles", fault("slow", response=Response(503))),
-    Case("huge headers", fault("huge_headers")),
+    Case("huge headers", fault("huge_headers", response=Response(503))),
     Case("a flood of 1xx", fault("flood_1xx")),
     Case("GOAWAY", fault("goaway"), kinds=H2),
     Case("RST_STREAM", fault("rst_stream"), kinds=H2),
@@ -133,7 +133,8 @@ class Trial:
         self.proxy = None
         port = None
         if case.fault:
-            self.sink.server.faults.append(case.fault(kind))
+            # One failure alone is no news; of what was taken, one is enough.
+            self.sink.server.faults += [case.fault(kind)] * (1 if case.lost or case.repeats else 2)
         else:
             self.proxy = Proxy(self.sink.port, case.mode, **case.settings)
             port = self.proxy.port
@@ -166,8 +167,8 @@ def events_of(feed, name):
 
 def run_trials(folder, trials):
     """All in one process that uploads, as many sinks as it may have."""
-    feed = Feed(folder, [(trial.upload[0], {**trial.upload[1], "name": f"sink-{i}x"}) for i, trial in enumerate(trials)], windows=3, interval=300, linger=60,
-                processes=3, stacks=12, depth=8)
+    feed = Feed(folder, [(trial.upload[0], {**trial.upload[1], "name": f"sink-{i}x"}) for i, trial in enumerate(trials)], windows=2, interval=300, linger=60,
+                slow_first=1500, processes=3, stacks=12, depth=8)
     time.sleep(4.5)  # two tries at the least, against those that time out
     for trial in trials:
         trial.well_again()
@@ -179,9 +180,10 @@ def run_trials(folder, trials):
             trial.judge(feed, number, per_window)
             said = events_of(feed, f"sink-{number}x")
             failures = [line for line in feed.lines if line.get("event") in said and line["severity"] > 0]
-            assert len(failures) == 1, f"{len(failures)} lines logged: {said}"
-            assert trial.case.says in failures[0]["event"], said
-            trial.said = said
+            # The proxy resets what is open when its mode is changed: a second reason.
+            least, most = 0 if trial.case.repeats is not False else 1, 2 if trial.proxy else 1
+            assert least <= len(failures) <= most, f"{len(failures)} lines logged: {said}"
+            assert all(trial.case.says in line["event"] for line in failures[:1]), said
         except AssertionError as error:
             wrong.append(f"{trial.name}: {error}")
         finally:
@@ -207,7 +209,7 @@ def _():
 
 @test("certificates: expired, another host's, a stranger's: nothing is sent, and it is said once; a client's is shown")
 def _():
-    made = certificates.make("certificates")
+    made = certificates.make("certificates-1")
     bad = [(name, Sink(kind, certificate=made[name])) for name in ("expired", "other_host", "stranger") for kind in ("pyroscope", "parca")]
     good = [Sink(kind, certificate=made["good"], client_ca=made["ca"][0]) for kind in KINDS]
     settings = {**FAST, "ca_file": os.path.abspath(made["ca"][0])}
@@ -231,16 +233,16 @@ def _():
 
 @test("https is not left for http, and secrets go to no other host")
 def _():
-    made = certificates.make("certificates")
+    made = certificates.make("certificates-2")
     thief = Sink("pyroscope")
     sinks = []
     for code in (301, 307, 308):
         sink = Sink("pyroscope", certificate=made["good"])
         sink.server.fault_always = Fault("status", Response(code, [("Location", thief.url() + "/push.v1.PusherService/Push")]))
         sinks.append(sink)
-    with open("token", "w") as file:
+    with open("token-redirect", "w") as file:
         file.write("a-secret-token\n")
-    settings = {**FAST, "ca_file": os.path.abspath(made["ca"][0]), "bearer_token_file": os.path.abspath("token")}
+    settings = {**FAST, "ca_file": os.path.abspath(made["ca"][0]), "bearer_token_file": os.path.abspath("token-redirect")}
     feed = Feed("store-redirect", [(sink.argument(host="localhost"), settings) for sink in sinks], windows=2, interval=200, linger=6)
     feed.finish(60)
     assert all(sink.server.accepted for sink in sinks)
@@ -259,7 +261,7 @@ def _():
     feed = Feed("store-secrets", [
         (bearer.argument(), {**FAST, "bearer_token_file": os.path.abspath("token")}),
         (basic.argument(), {**FAST, "basic_user": "user", "basic_password_file": os.path.abspath("password"), "tenant": "team-a"})],
-        windows=40, interval=250, linger=30)
+        windows=12, interval=400, linger=30)
     wait_for(lambda: bearer.received.windows and basic.received.windows, 10, "the first windows")
     assert not refusals(bearer) and not refusals(basic), refusals(bearer) + refusals(basic)
     seen = everything_of(feed.process.pid) + everything_of(feed.upload_pid)
@@ -302,19 +304,20 @@ def everything_of(pid):
 
 @test("a server that repeats a secret does not get it into the log")
 def _():
-    with open("token", "w") as file:
+    with open("token-echo", "w") as file:
         file.write("t0ken-SECRET-echo")
     sink = Sink("pyroscope")
     sink.server.fault_always = Fault("status", error_response("pyroscope", 400, "bad header: Bearer t0ken-SECRET-echo\x1b[31m\nforged line"))
-    feed = Feed("store-echo", [(sink.argument(), {**FAST, "bearer_token_file": os.path.abspath("token")})], windows=1, linger=5)
+    feed = Feed("store-echo", [(sink.argument(), {**FAST, "bearer_token_file": os.path.abspath("token-echo")})], windows=1, linger=5)
     feed.finish(30)
     assert sink.server.accepted and feed.events(), feed.lines
-    assert "SECRET" not in repr(feed.lines) and not re.search(r"\\x1b|\\u001b", repr(feed.lines)), feed.events()
+    for text in feed.events() + [feed.status()["last_error"]]:
+        assert "SECRET" not in text and "\x1b" not in text and "\n" not in text, text
 
 
 @test("a proxy: CONNECT for TLS and gRPC, absolute URLs for http; none when it says none")
 def _():
-    made = certificates.make("certificates")
+    made = certificates.make("certificates-3")
     tls, grpc_tls, plain, direct = Sink("pyroscope", certificate=made["good"]), Sink("parca", certificate=made["good"]), Sink("http"), Sink("http")
     by = {sink: Proxy(sink.port, "connect") for sink in (tls, grpc_tls, plain, direct)}
     ca = {"ca_file": os.path.abspath(made["ca"][0])}
@@ -322,7 +325,7 @@ def _():
     def settings(sink, **more):
         return {**FAST, "proxy": f"http://127.0.0.1:{by[sink].port}", **more}
     feed = Feed("store-proxy", [(tls.argument(host="localhost"), settings(tls, **ca)), (grpc_tls.argument(host="localhost"), settings(grpc_tls, **ca)),
-                                (plain.argument(), settings(plain)), (direct.argument(), {**FAST, "proxy": "none"})], windows=2, interval=200, linger=20,
+                                (plain.argument(), settings(plain)), (direct.argument(), {**FAST, "proxy": ""})], windows=2, interval=200, linger=20,
                 environment={"http_proxy": f"http://127.0.0.1:{by[direct].port}"})
     feed.finish(60)
     profile = stored("store-proxy")
@@ -343,16 +346,16 @@ def _():
     for number, sink in enumerate(sinks):
         assert len(sink.received.windows) == 2 and not sink.received.duplicates
         assert feed.status(number)["rejected"] >= 4, feed.status(number)
-        assert len(feed.events("two were bad")) <= 2, feed.events()
+        assert 1 <= len(feed.events("two were bad")) <= 4, feed.events()
 
 
 @test("a large window is split for those who have limits")
 def _():
-    sinks = [Sink(kind) for kind in KINDS]
-    feed = Feed("store-large", [(sink.argument(), {"timeout": "20s"}) for sink in sinks], windows=1, linger=60, processes=12, stacks=2500, depth=20, name_bytes=120)
+    sinks = [Sink(kind) for kind in ("pyroscope", "otlp_grpc")]
+    feed = Feed("store-large", [(sink.argument(), {"timeout": "20s"}) for sink in sinks], windows=1, linger=60, processes=1, stacks=52000, depth=8, name_bytes=250)
     feed.finish(120)
     profile = stored("store-large")
-    assert len(profile.samples) > 8000 and profile.uncompressed_bytes > 1 << 20, (len(profile.samples), profile.uncompressed_bytes)
+    assert len(profile.samples) > 16000 and profile.uncompressed_bytes > 2 << 20, (len(profile.samples), profile.uncompressed_bytes)
     for number, sink in enumerate(sinks):
         assert not refusals(sink), (sink.kind, refusals(sink))
         pruned = feed.status(number)["samples_pruned"]
@@ -380,4 +383,4 @@ def _():
     assert feed.of("stop_ms")[-1] < 1000, feed.lines[-3:]
 
 
-run(needs_root=False)
+run(needs_root=False, at_once=12)

@@ -245,7 +245,7 @@ class Http1:
         elif fault.kind == "garbage":
             send(os.urandom(4096))
         elif fault.kind == "huge_headers":
-            send(b"HTTP/1.1 200 OK\r\n")
+            send(b"HTTP/1.1 %d Other\r\n" % response.status)
             for i in range(1 << 16):
                 send(b"X-%d: %s\r\n" % (i, b"y" * 1000))
         elif fault.kind == "flood_1xx":
@@ -263,6 +263,7 @@ class Http2:
         self.server, self.connection, self.number, self.first = server, connection, number, first
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
         self.streams = {}  # stream -> [headers, [data], bytes]
+        self.reset = set()  # streams that the client has ended
         self.lock = threading.RLock()
 
     def flush(self):
@@ -306,6 +307,7 @@ class Http2:
             self.request(event.stream_id, headers, b"".join(data))
         elif isinstance(event, h2.events.StreamReset):
             self.streams.pop(event.stream_id, None)
+            self.reset.add(event.stream_id)
         elif isinstance(event, h2.events.ConnectionTerminated):
             raise Ended
 
@@ -335,7 +337,7 @@ class Http2:
 
     def data(self, stream, body, end):
         """Within the client's window; what does not fit waits for it."""
-        while body:
+        while body and stream not in self.reset:
             with self.lock:
                 room = min(self.h2.local_flow_control_window(stream), self.h2.max_outbound_frame_size, len(body))
                 if room > 0:
@@ -361,18 +363,28 @@ class Http2:
             raise Ended
         elif fault.kind in ("endless", "slow"):
             self.send(stream, Response(response.status, response.headers), trailers=False, end=False)
-            while True:
-                self.data(stream, b"x" * (8192 if fault.kind == "endless" else 1), False)
-                time.sleep(0.005 if fault.kind == "endless" else 0.2)
+            self.go_on(stream, lambda: self.data(stream, b"x" * (8192 if fault.kind == "endless" else 1), False),
+                       0.005 if fault.kind == "endless" else 0.2)
         elif fault.kind == "garbage":
             self.connection.sendall(os.urandom(4096))
             raise Ended
         elif fault.kind == "huge_headers":
-            self.h2.send_headers(stream, [(":status", "200"), *[(f"x-{i}", "y" * 1000) for i in range(2000)]])
+            self.h2.send_headers(stream, [(":status", str(response.status)), *[(f"x-{i}", "y" * 1000) for i in range(2000)]])
             self.flush()
         elif fault.kind == "flood_1xx":
-            while True:
-                self.h2.send_headers(stream, [(":status", "103"), ("link", "</a>")])
-                self.flush()
-                time.sleep(0.001)
+            self.go_on(stream, lambda: self.h2.send_headers(stream, [(":status", "103"), ("link", "</a>")]), 0.001)
         # mute: nothing; the connection goes on being read
+
+    def go_on(self, stream, send, pause):
+        """Until the client has had enough of this stream; the connection may go on."""
+        self.connection.settimeout(pause)
+        try:
+            while stream not in self.reset:
+                send()
+                self.flush()
+                try:
+                    self.feed(self.connection.recv(1 << 17))
+                except TimeoutError:
+                    pass
+        finally:
+            self.connection.settimeout(None)
