@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,10 @@ static const struct setting SETTINGS[] = {
 	 .argument = "HZ", .help = "samples a second on each CPU (19)"},
 	{.name = "window", .is_live = true, .kind = SETTING_DURATION, .offset = AT(window_ns), .low = NS_PER_S / 10, .high = 3600 * NS_PER_S, .usual = "10",
 	 .argument = "SECONDS", .help = "length of a window, such as 10 or 1m, from 0.1 s to 1 h (10)"},
+	{.name = "window-jitter", .is_live = true, .kind = SETTING_FLAG, .offset = AT(window_jitter), .usual = "true",
+	 .help = "end windows at this host's own phase of the clock, so that a fleet does not send at once (true)"},
+	{.name = "sample-fraction", .is_live = true, .kind = SETTING_FRACTION, .offset = AT(sample_fraction), .usual = "1", .argument = "F",
+	 .help = "sample only this fraction of windows, such as 0.1; the weight 1/F is in the profiles' comments (1)"},
 	{.name = "event", .letter = 'e', .kind = SETTING_TEXT, .offset = AT(event_name), .argument = "EVENT",
 	 .help = "cycles, cpu-clock or task-clock (cycles where there is a PMU, else cpu-clock)"},
 	{.name = "idle", .kind = SETTING_FLAG, .offset = AT(idle), .help = "sample also the idle task"},
@@ -56,6 +61,8 @@ static const struct setting SETTINGS[] = {
 	 .help = "servers of debug files that are not here (DEBUGINFOD_URLS); '' asks none"},
 	{.name = "kernel-addresses", .kind = SETTING_FLAG, .offset = AT(kernel_addresses),
 	 .help = "write the kernel's addresses into profiles, not only its function names"},
+	{.name = "control", .kind = SETTING_TEXT, .offset = AT(control), .argument = "PATH",
+	 .help = "socket for 'hearth control' (/run/hearth/control.sock for root); '' has none"},
 	{.name = "log-format", .is_live = true, .kind = SETTING_CHOICE, .offset = AT(log_format), .choices = LOG_FORMATS, .usual = "text",
 	 .argument = "FORMAT", .help = "text or json (text)"},
 	{.name = "quiet", .letter = 'q', .is_live = true, .kind = SETTING_FLAG, .offset = AT(quiet), .help = "log warnings and errors only"},
@@ -492,6 +499,51 @@ int agent_options_check_file(const char *path, struct config_problems *problems)
 	agent_options_deinit(&o);
 	config_problems_sort(problems);
 	return err == -ENOMEM ? err : problems->n ? -EBADMSG : 0;
+}
+
+__attribute__((format(printf, 3, 4))) static void list(char *out, size_t out_bytes, const char *format, ...)
+{
+	size_t n = strlen(out);
+	va_list arguments;
+
+	if (n && n + 2 < out_bytes)
+		n += (size_t)snprintf(out + n, out_bytes - n, ", ");
+	va_start(arguments, format);
+	vsnprintf(out + n, out_bytes - n, format, arguments);
+	va_end(arguments);
+}
+
+int agent_options_apply(struct agent_options *o, struct agent_options *next, struct agent_change *change_out)
+{
+	const struct setting *changed[N_SETTINGS];
+	struct agent_change change = {.live = ""};
+	char before[64], after[64];
+
+	size_t n = settings_diff(SETTINGS, N_SETTINGS, o, next, changed);
+	for (size_t i = 0; i < n; i++) {
+		if (!changed[i]->is_live) {
+			list(change.restart, sizeof(change.restart), "%s", changed[i]->name);
+			continue;
+		}
+		setting_show(changed[i], o, before, sizeof(before));
+		setting_show(changed[i], next, after, sizeof(after));
+		int err = setting_copy(changed[i], o, next);
+		if (err < 0)
+			return err;
+		list(change.live, sizeof(change.live), "%s %s -> %s", changed[i]->name, before, after);
+		bool is_log = changed[i]->offset == AT(log_format) || changed[i]->offset == AT(quiet);
+		change.log = change.log || is_log;
+		change.sampling = change.sampling || !is_log;
+	}
+	change.sinks = !sink_list_is_equal(&o->sinks, &next->sinks);
+	if (change.sinks) {
+		struct sink_list sinks = o->sinks;
+		o->sinks = next->sinks;
+		next->sinks = sinks;
+		list(change.live, sizeof(change.live), "sinks");
+	}
+	*change_out = change;
+	return 0;
 }
 
 void agent_options_deinit(struct agent_options *o)

@@ -20,6 +20,8 @@ struct agent_options {
 	uint64_t output_bytes;
 	uint64_t rate_hz;
 	uint64_t window_ns;
+	bool window_jitter;
+	double sample_fraction; /* of windows */
 	char *event_name;
 	bool idle, tid;
 	char *host_root; /* NULL: none */
@@ -30,6 +32,7 @@ struct agent_options {
 	uint64_t name_cache_bytes; /* 0: no cache */
 	char *debuginfod_urls; /* NULL or "": none */
 	bool kernel_addresses;
+	char *control; /* path of the control socket; NULL: the usual one, "": none */
 	int log_format; /* 0: text, 1: JSON */
 	bool quiet;
 
@@ -47,6 +50,18 @@ int agent_options_parse(int argc, char **argv, struct agent_options *o_out);
 /* The same again, for a running agent, with what is wrong in problems, by line (of o_out->config; 0: not in the file). o_out: agent_options_deinit(), always.
  * Returns 0, -EINVAL when there are problems, -ENOMEM. */
 int agent_options_load(int argc, char **argv, struct agent_options *o_out, struct config_problems *problems);
+
+/* What became of new settings; see agent_options_apply(). */
+struct agent_change {
+	bool sampling;	   /* rate, window, budget, jitter or fraction */
+	bool sinks;	   /* they or their rules */
+	bool log;	   /* its format */
+	char live[512];	   /* what changed, for the log: "freq 19 -> 49, sinks"; "": nothing */
+	char restart[512]; /* what needs a restart to change; "": nothing */
+};
+
+/* Take over from next what can change while the agent runs; the rest of o stays. next is left with what is not used. Returns 0 or -ENOMEM. */
+int agent_options_apply(struct agent_options *o, struct agent_options *next, struct agent_change *change_out);
 
 /* A file alone, for `hearth check --config`. Returns 0, -EBADMSG when problems were added, -ENOMEM. */
 int agent_options_check_file(const char *path, struct config_problems *problems);

@@ -5,16 +5,19 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "agent/agent_options.h"
 #include "agent/arguments.h"
-#include "agent/governor.h"
+#include "agent/control.h"
 #include "agent/jit_report.h"
 #include "agent/log.h"
 #include "agent/output_dir.h"
+#include "agent/pace.h"
+#include "agent/rate_limit.h"
 #include "agent/session.h"
 #include "agent/stack_report.h"
 #include "base/clock.h"
@@ -31,10 +34,15 @@ struct agent {
 	struct zygote *zygote;
 	struct session *session;
 	struct output_dir *dir;
-	struct governor governor;
+	struct pace pace;
+	struct control *control; /* NULL: none */
+	int argc; /* for reading all again on SIGHUP */
+	char **argv;
 	int signal_fd;
+	uint64_t start_ns;
 	uint64_t cpu_ns; /* own, at the end of the last window */
-	uint64_t window_end_ns;
+	uint64_t own_ns, own_window_ns; /* hearth's own CPU in the last window, and its length */
+	bool end_now; /* the window at hand: something was changed */
 	struct accounting total;
 	bool said_no_kernel;
 	struct jit_report jit; /* programs that were spoken of */
@@ -50,9 +58,43 @@ static int catch_signals(struct agent *a)
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	a->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return a->signal_fd < 0 ? -errno : 0;
+}
+
+static struct pace_settings pace_settings(const struct agent_options *o)
+{
+	return (struct pace_settings){.rate_hz = o->rate_hz,
+				      .window_ns = o->window_ns,
+				      .max_share = o->max_share,
+				      .sample_fraction = o->sample_fraction,
+				      .is_jittered = o->window_jitter,
+				      .host = pace_host()};
+}
+
+/* The pace decides; the session follows. */
+static void begin_window(struct agent *a)
+{
+	pace_begin_window(&a->pace, clock_ns(CLOCK_MONOTONIC), clock_ns(CLOCK_REALTIME));
+	session_set_rate(a->session, pace_rate_hz(&a->pace));
+	session_pause(a->session, !pace_is_sampling(&a->pace));
+	session_set_weight(a->session, pace_weight(&a->pace));
+	a->end_now = false;
+}
+
+/* Not a reason to sample nothing. */
+static void open_control(struct agent *a)
+{
+	const char *path = a->options.control;
+	char usual[256];
+	struct why why;
+
+	if (path ? !*path : control_path(usual, sizeof(usual)) < 0)
+		return;
+	if (control_open(path ? path : usual, &a->control, &why) < 0)
+		log_line(LOG_WARNING, "%s; 'hearth control' does not work", why.text);
 }
 
 static int start(struct agent *a)
@@ -91,9 +133,12 @@ static int start(struct agent *a)
 		log_line(LOG_ERROR, "%s", why.text);
 		return err;
 	}
-	governor_init(&a->governor, o->max_share, o->rate_hz);
+	open_control(a);
+	struct pace_settings pace = pace_settings(o);
+	pace_init(&a->pace, &pace);
 	a->cpu_ns = session_cpu_ns(a->session);
-	a->window_end_ns = clock_ns(CLOCK_MONOTONIC) + o->window_ns;
+	a->start_ns = clock_ns(CLOCK_MONOTONIC);
+	begin_window(a);
 	log_line(LOG_INFO, "sampling %s on the whole machine at %" PRIu64 " Hz, windows of %.1f s into %s", o->event.name,
 		 o->rate_hz, (double)o->window_ns / 1e9, o->output);
 	if (cgroup_names_is_inside(NULL))
@@ -106,18 +151,19 @@ static void govern(struct agent *a, const struct accounting *account, uint64_t d
 {
 	struct session_stats stats;
 	uint64_t cpu_ns = session_cpu_ns(a->session), own_ns = cpu_ns - a->cpu_ns + account->program_ns;
-	uint64_t before_hz = a->governor.rate_hz;
+	uint64_t before_hz = pace_rate_hz(&a->pace);
 
 	a->cpu_ns = cpu_ns;
+	a->own_ns = own_ns;
+	a->own_window_ns = duration_ns;
 	session_stats(a->session, &stats);
-	if (!governor_update(&a->governor, own_ns, duration_ns, stats.cpus))
+	if (!pace_govern(&a->pace, own_ns, duration_ns, stats.cpus))
 		return;
-	session_set_rate(a->session, a->governor.rate_hz);
-	log_line(a->governor.rate_hz < before_hz ? LOG_WARNING : LOG_INFO,
+	log_line(pace_rate_hz(&a->pace) < before_hz ? LOG_WARNING : LOG_INFO,
 		 "own CPU was %.3f %% of the machine in this window (budget %.3f %% over a minute): sampling at %" PRIu64
 		 " Hz now, was %" PRIu64,
-		 100 * (double)own_ns / ((double)duration_ns * stats.cpus), 100 * a->governor.max_share,
-		 a->governor.rate_hz, before_hz);
+		 100 * (double)own_ns / ((double)duration_ns * stats.cpus), 100 * a->options.max_share,
+		 pace_rate_hz(&a->pace), before_hz);
 }
 
 /* A full disk is said when it begins and when it is over, not in every window. */
@@ -225,19 +271,133 @@ static int end_window(struct agent *a)
 	}
 	say_names_trouble(a);
 	say_late_names(a);
-	write_window(a, profile, &account);
-	say_incomplete(profile);
-	say_jit(a, &account);
+	/* A window without sampling is none. */
+	if (pace_is_sampling(&a->pace) || account.samples) {
+		write_window(a, profile, &account);
+		say_incomplete(profile);
+		say_jit(a, &account);
+	}
 	govern(a, &account, (uint64_t)profile->duration_ns);
 	profile_free(profile);
 	return 0;
 }
 
-static bool told_to_stop(const struct agent *a)
+/* All or nothing: a file with anything wrong in it changes nothing. */
+static void reload(struct agent *a)
+{
+	AUTO_FREE struct config_problems *problems = calloc(1, sizeof(*problems));
+	struct agent_options next = {.output = NULL};
+	struct agent_change change;
+	char text[1024];
+
+	int err = problems ? agent_options_load(a->argc, a->argv, &next, problems) : -ENOMEM;
+	for (size_t i = 0; err == -EINVAL && i < problems->n; i++) {
+		config_problem_describe(&problems->list[i], next.config ? next.config : "", text, sizeof(text));
+		log_line(LOG_ERROR, "%s", text);
+	}
+	if (err == 0)
+		err = agent_options_apply(&a->options, &next, &change);
+	agent_options_deinit(&next);
+	if (err < 0) {
+		log_line(LOG_ERROR, "the configuration stays as it was%s", err == -ENOMEM ? ": out of memory" : "");
+		return;
+	}
+	if (change.log)
+		log_setup(a->options.log_format == 1, a->options.quiet);
+	if (change.sampling) {
+		struct pace_settings pace = pace_settings(&a->options);
+		pace_set(&a->pace, &pace);
+		a->end_now = true;
+	}
+	log_line(LOG_INFO, "configuration read again: %s", change.live[0] ? change.live : "nothing changed");
+	if (change.restart[0])
+		log_line(LOG_WARNING, "these take effect after a restart only: %s", change.restart);
+}
+
+static void describe_state(const struct agent *a, struct control_reply *reply)
+{
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+	const struct pace *p = &a->pace;
+	struct session_stats stats;
+
+	session_stats(a->session, &stats);
+	control_reply_add(reply, "state", "%s", p->pause_end_ns ? "paused" : !pace_is_sampling(p) ? "left_out" : p->boost_hz ? "boosted" : "sampling");
+	control_reply_add(reply, "rate_hz", "%" PRIu64, pace_rate_hz(p));
+	control_reply_add(reply, "wanted_hz", "%" PRIu64, p->governor.wanted_hz);
+	if (p->boost_hz)
+		control_reply_add(reply, "boost_left_s", "%.1f", p->boost_end_ns > now_ns ? (double)(p->boost_end_ns - now_ns) / 1e9 : 0);
+	if (p->pause_end_ns && p->pause_end_ns != PACE_FOREVER)
+		control_reply_add(reply, "pause_left_s", "%.1f", p->pause_end_ns > now_ns ? (double)(p->pause_end_ns - now_ns) / 1e9 : 0);
+	control_reply_add(reply, "window_s", "%.3f", (double)p->settings.window_ns / 1e9);
+	control_reply_add(reply, "sample_fraction", "%.9g", p->settings.sample_fraction);
+	control_reply_add(reply, "windows", "%" PRIu64, a->total.windows);
+	control_reply_add(reply, "samples", "%" PRIu64, a->total.samples);
+	control_reply_add(reply, "dropped", "%" PRIu64, accounting_dropped(&a->total));
+	if (a->own_window_ns && stats.cpus > 0)
+		control_reply_add(reply, "own_cpu_percent", "%.4f", 100 * (double)a->own_ns / ((double)a->own_window_ns * stats.cpus));
+	control_reply_add(reply, "max_cpu_percent", "%.9g", 100 * p->settings.max_share);
+	control_reply_add(reply, "cpus", "%d", stats.cpus);
+	control_reply_add(reply, "uptime_s", "%.0f", (double)(now_ns - a->start_ns) / 1e9);
+	control_reply_add(reply, "pid", "%d", (int)getpid());
+	control_reply_add(reply, "version", "%s", HEARTH_VERSION);
+	if (a->options.config)
+		control_reply_add(reply, "config", "%s", a->options.config);
+}
+
+/* A control_fn. */
+static void obey(void *agent, const struct control_request *request, struct control_reply *reply)
+{
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+	struct agent *a = agent;
+
+	switch (request->verb) {
+	case CONTROL_STATUS:
+		describe_state(a, reply);
+		return;
+	case CONTROL_RATE:
+		if (request->rate_hz > rate_limit_hz()) {
+			control_reply_fail(reply, "%" PRIu64 " Hz is above this machine's limit (sysctl kernel.perf_event_max_sample_rate)", request->rate_hz);
+			return;
+		}
+		pace_resume(&a->pace);
+		pace_boost(&a->pace, request->rate_hz, now_ns + request->for_ns);
+		log_line(LOG_INFO, "asked to sample at %" PRIu64 " Hz for %.0f s", request->rate_hz, (double)request->for_ns / 1e9);
+		break;
+	case CONTROL_PAUSE:
+		pace_pause(&a->pace, request->for_ns ? now_ns + request->for_ns : PACE_FOREVER);
+		log_line(LOG_WARNING, request->for_ns ? "asked to pause for %.0f s" : "asked to pause, until 'hearth control resume'",
+			 (double)request->for_ns / 1e9);
+		break;
+	case CONTROL_RESUME:
+		pace_resume(&a->pace);
+		pace_end_boost(&a->pace);
+		log_line(LOG_INFO, "asked to sample as usual");
+		break;
+	}
+	a->end_now = true;
+}
+
+/* Returns true for SIGTERM and SIGINT. */
+static bool told_to_stop(struct agent *a)
 {
 	struct signalfd_siginfo info;
 
-	return read(a->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info);
+	while (read(a->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		if (info.ssi_signo != SIGHUP)
+			return true;
+		reload(a);
+	}
+	return false;
+}
+
+/* The settings of the window that ends stay until it has ended: end_window() looks at whether it was sampled. */
+static int next_window(struct agent *a)
+{
+	int err = end_window(a);
+
+	pace_expire(&a->pace, clock_ns(CLOCK_MONOTONIC));
+	begin_window(a);
+	return err;
 }
 
 static int run(struct agent *a)
@@ -245,24 +405,23 @@ static int run(struct agent *a)
 	int err = 0;
 
 	while (err == 0) {
-		uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
-		if (now_ns >= a->window_end_ns) {
-			err = end_window(a);
-			/* Windows keep their beat; one that was missed altogether is not made up for. */
-			a->window_end_ns += a->options.window_ns;
-			if (a->window_end_ns <= now_ns)
-				a->window_end_ns = now_ns + a->options.window_ns;
+		uint64_t now_ns = clock_ns(CLOCK_MONOTONIC), due_ns = pace_due_ns(&a->pace);
+		if (now_ns >= due_ns || a->end_now) {
+			err = next_window(a);
 			continue;
 		}
 		struct pollfd fds[] = {
 			{.fd = session_fd(a->session), .events = POLLIN},
 			{.fd = a->signal_fd, .events = POLLIN},
+			{.fd = a->control ? control_fd(a->control) : -1, .events = POLLIN},
 		};
-		uint64_t left_ms = (a->window_end_ns - now_ns) / 1000000 + 1;
-		if (poll(fds, 2, (int)left_ms) < 0 && errno != EINTR)
+		uint64_t left_ms = (due_ns - now_ns) / 1000000 + 1;
+		if (poll(fds, 3, (int)left_ms) < 0 && errno != EINTR)
 			return -errno;
 		if (told_to_stop(a))
 			break;
+		if (a->control)
+			control_work(a->control, clock_ns(CLOCK_MONOTONIC), obey, a);
 		err = session_work(a->session);
 	}
 	session_stop(a->session);
@@ -272,7 +431,7 @@ static int run(struct agent *a)
 
 int cmd_agent(int argc, char **argv, struct zygote *zygote)
 {
-	struct agent a = {.signal_fd = -1, .zygote = zygote};
+	struct agent a = {.signal_fd = -1, .zygote = zygote, .argc = argc, .argv = argv};
 	char text[1024];
 
 	int status = agent_options_parse(argc, argv, &a.options);
@@ -289,6 +448,7 @@ int cmd_agent(int argc, char **argv, struct zygote *zygote)
 	}
 	session_close(a.session);
 	output_dir_close(a.dir);
+	control_close(a.control);
 	agent_options_deinit(&a.options);
 	if (a.signal_fd >= 0)
 		close(a.signal_fd);

@@ -27,6 +27,7 @@ struct cpu_events {
 	uint64_t period;
 	int program_fd;
 	int n_cpus;
+	bool is_paused;
 	struct cpu_event cpus[];
 };
 
@@ -60,6 +61,7 @@ static int open_event(struct cpu_events *e, int cpu)
 		.type = e->event.type,
 		.config = e->event.config,
 		.read_format = PERF_FORMAT_TOTAL_TIME_ENABLED,
+		.disabled = e->is_paused,
 	};
 	if (e->event.is_time) {
 		attr.freq = 1;
@@ -216,12 +218,20 @@ void cpu_events_disable(struct cpu_events *e)
 			ioctl(e->cpus[cpu].fd, PERF_EVENT_IOC_DISABLE, 0);
 }
 
+void cpu_events_pause(struct cpu_events *e, bool is_paused)
+{
+	e->is_paused = is_paused;
+	for (int cpu = 0; cpu < e->n_cpus; cpu++)
+		if (e->cpus[cpu].fd >= 0)
+			ioctl(e->cpus[cpu].fd, is_paused ? PERF_EVENT_IOC_DISABLE : PERF_EVENT_IOC_ENABLE, 0);
+}
+
 bool cpu_events_is_dead(struct cpu_events *e, int cpu)
 {
 	struct cpu_event *c = &e->cpus[cpu];
 	struct reading now;
 
-	if (!take_reading(c, &now))
+	if (e->is_paused || !take_reading(c, &now))
 		return false;
 	bool dead = now.enabled_ns == c->last_enabled_ns;
 	c->last_enabled_ns = now.enabled_ns;

@@ -24,6 +24,9 @@ int cpu_events_reopen(struct cpu_events *e, int cpu);
 int cpu_events_set_rate(struct cpu_events *e, uint64_t rate_hz);
 void cpu_events_disable(struct cpu_events *e);
 
+/* No ticks, nor any expected, until it is taken back. CPUs that come meanwhile are paused too. */
+void cpu_events_pause(struct cpu_events *e, bool is_paused);
+
 /* Whether the event of a CPU has stood still since the last call for it: the CPU was off in between. Asks the CPU, so do
  * not call it for those that are seen ticking. */
 bool cpu_events_is_dead(struct cpu_events *e, int cpu);

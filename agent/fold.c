@@ -515,6 +515,12 @@ static int add_comments(const struct fold *f, const struct fold_window *window, 
 	err = profile_builder_comment(builder, text);
 	if (err < 0)
 		return err;
+	if (window->weight > 1) {
+		snprintf(text, sizeof(text), "weight=%.9g", window->weight);
+		err = profile_builder_comment(builder, text);
+		if (err < 0)
+			return err;
+	}
 	accounting_describe(a, text, sizeof(text));
 	return profile_builder_comment(builder, text);
 }

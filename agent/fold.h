@@ -30,6 +30,7 @@ struct fold_window {
 	int64_t duration_ns;
 	uint64_t rate_hz;
 	int cpus;
+	double weight; /* of this window in a sum over windows; up to 1: it is one of all, and not written */
 };
 
 /* All borrowed; sources: copied. */

@@ -1,6 +1,7 @@
 #include "agent/json_writer.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,6 +113,15 @@ void json_int(struct json_writer *w, const char *key, int64_t value)
 {
 	begin_value(w, key);
 	fprintf(w->stream, "%" PRId64, value);
+}
+
+void json_double(struct json_writer *w, const char *key, double value)
+{
+	begin_value(w, key);
+	if (isfinite(value))
+		fprintf(w->stream, "%.9g", value);
+	else
+		fputs("null", w->stream);
 }
 
 void json_bool(struct json_writer *w, const char *key, bool value)

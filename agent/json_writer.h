@@ -22,6 +22,8 @@ void json_array_end(struct json_writer *w);
 void json_string(struct json_writer *w, const char *key, const char *text);
 void json_uint(struct json_writer *w, const char *key, uint64_t value);
 void json_int(struct json_writer *w, const char *key, int64_t value);
+/* Not a number and infinite: null. */
+void json_double(struct json_writer *w, const char *key, double value);
 void json_bool(struct json_writer *w, const char *key, bool value);
 
 #endif

@@ -10,6 +10,7 @@
 #include "agent/check.h"
 #include "agent/cmd_addr2line.h"
 #include "agent/cmd_agent.h"
+#include "agent/cmd_control.h"
 #include "agent/cmd_record.h"
 #include "agent/cmd_symbolize.h"
 #include "symbolizer/zygote.h"
@@ -24,6 +25,7 @@ static const struct {
 	{"agent", cmd_agent, true, "profile the whole machine all the time"},
 	{"symbolize", cmd_symbolize, true, "names for the addresses of a pprof file, from the binaries of this machine"},
 	{"addr2line", cmd_addr2line, true, "functions, files and lines of addresses in a file"},
+	{"control", cmd_control, false, "ask a running agent: its state, another rate for some time, pause, resume"},
 	{"check", cmd_check, true, "what this machine allows, and the remedy for each lack"},
 };
 #define N_COMMANDS (sizeof(COMMANDS) / sizeof(COMMANDS[0]))

@@ -34,6 +34,7 @@ struct cpu_account {
 	uint64_t missed;     /* reported so far */
 	uint64_t expected;   /* by the clock, when the generation was retired */
 	uint64_t last_fired; /* at the last check, to see a CPU that gives no tick */
+	double idle_periods; /* that idle time explains, until the last change of rate or pause */
 };
 
 struct sampler {
@@ -55,8 +56,9 @@ struct sampler {
 	int chunk_fd;		 /* the first chunk of unwind tables, and the model of the others */
 	struct sampler_unwind unwind;
 	uint32_t retired;	 /* generation to drain */
-	uint64_t *idle_start_ns; /* idle time of each CPU at the start, and now */
+	uint64_t *idle_start_ns; /* idle time of each CPU at the start, or at the last change of rate or pause; and now */
 	uint64_t *idle_ns;
+	bool is_paused;
 };
 
 static size_t power_of_two_above(uint64_t n)
@@ -399,9 +401,9 @@ static uint64_t missed_ticks(const struct sampler *s, int cpu)
 
 	if (account->expected <= reached)
 		return 0;
-	if (s->options.event.is_clock && s->idle_ns[cpu] > s->idle_start_ns[cpu]) {
-		uint64_t idle_ns = s->idle_ns[cpu] - s->idle_start_ns[cpu] + CPU_IDLE_RESOLUTION_NS;
-		uint64_t periods = (uint64_t)((double)idle_ns * (double)s->options.rate_hz / (double)NS_PER_S);
+	if (s->options.event.is_clock && s->idle_ns[cpu] >= s->idle_start_ns[cpu]) {
+		uint64_t idle_ns = s->is_paused ? 0 : s->idle_ns[cpu] - s->idle_start_ns[cpu] + CPU_IDLE_RESOLUTION_NS;
+		uint64_t periods = (uint64_t)(account->idle_periods + (double)idle_ns * (double)s->options.rate_hz / (double)NS_PER_S);
 		idle_ticks = periods > account->idle ? periods - account->idle : 0;
 		idle_ticks += 1 + 2 * square_root(periods);
 	}
@@ -527,10 +529,35 @@ void sampler_read_cgroups(struct sampler *s, sampler_cgroup_fn fn, void *context
 	ring_buffer__consume(s->cgroups);
 }
 
+/* Idle time explains ticks at the rate at which it passed, and none while the sampler was paused. */
+static void count_idle_periods(struct sampler *s)
+{
+	if (!s->events || !s->options.event.is_clock || cpu_idle_read(s->idle_ns, s->n_cpus) < 0)
+		return;
+	for (int cpu = 0; cpu < s->n_cpus; cpu++) {
+		if (!s->is_paused && s->idle_ns[cpu] > s->idle_start_ns[cpu])
+			s->accounts[cpu].idle_periods +=
+				(double)(s->idle_ns[cpu] - s->idle_start_ns[cpu]) * (double)s->options.rate_hz / (double)NS_PER_S;
+		s->idle_start_ns[cpu] = s->idle_ns[cpu];
+	}
+}
+
 int sampler_set_rate(struct sampler *s, uint64_t rate_hz)
 {
+	if (rate_hz == s->options.rate_hz)
+		return 0;
+	count_idle_periods(s);
 	s->options.rate_hz = rate_hz;
 	return cpu_events_set_rate(s->events, rate_hz);
+}
+
+void sampler_pause(struct sampler *s, bool is_paused)
+{
+	if (!s->events || is_paused == s->is_paused)
+		return;
+	count_idle_periods(s);
+	s->is_paused = is_paused;
+	cpu_events_pause(s->events, is_paused);
 }
 
 void sampler_stop(struct sampler *s)

@@ -81,6 +81,9 @@ void sampler_read_cgroups(struct sampler *s, sampler_cgroup_fn fn, void *context
 /* Change the rate of the running events. */
 int sampler_set_rate(struct sampler *s, uint64_t rate_hz);
 
+/* No ticks until it is taken back; what was counted can be drained. */
+void sampler_pause(struct sampler *s, bool is_paused);
+
 /* Stop ticking; what was counted can still be drained. */
 void sampler_stop(struct sampler *s);
 

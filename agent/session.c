@@ -46,6 +46,7 @@ struct session {
 	int epoll_fd, task_timer_fd, cpu_timer_fd;
 	bool tasks_paused;
 	bool stopped;
+	double weight; /* of the window at hand */
 	uint64_t window;
 	uint64_t window_start_ns; /* CLOCK_MONOTONIC */
 	int64_t window_time_ns;	  /* CLOCK_REALTIME of the same moment */
@@ -439,6 +440,7 @@ int session_end_window(struct session *s, struct accounting *account_out, struct
 		.duration_ns = (int64_t)(now_ns - s->window_start_ns),
 		.rate_hz = s->options.sampler.rate_hz,
 		.cpus = sampler_cpus(s->sampler),
+		.weight = s->weight,
 	};
 	account.windows = 1;
 	begin_window(s, now_ns);
@@ -489,6 +491,16 @@ int session_set_rate(struct session *s, uint64_t rate_hz)
 {
 	s->options.sampler.rate_hz = rate_hz;
 	return sampler_set_rate(s->sampler, rate_hz);
+}
+
+void session_pause(struct session *s, bool is_paused)
+{
+	sampler_pause(s->sampler, is_paused);
+}
+
+void session_set_weight(struct session *s, double weight)
+{
+	s->weight = weight;
 }
 
 uint64_t session_rate(const struct session *s)

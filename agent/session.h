@@ -85,6 +85,12 @@ const char *session_names_trouble(struct session *s);
 
 /* A new rate, from the next window on. */
 int session_set_rate(struct session *s, uint64_t rate_hz);
+/* No samples until it is taken back: call right behind session_end_window(), so that a window has all or none. */
+void session_pause(struct session *s, bool is_paused);
+
+/* How many windows the one at hand stands for, 1 or more: goes into its profile (docs/profiles.md). */
+void session_set_weight(struct session *s, double weight);
+
 uint64_t session_rate(const struct session *s);
 
 /* Ticks counted so far in this window, early drains aside; for a progress line. */

@@ -206,6 +206,16 @@ bool setting_is_equal(const struct setting *s, const void *a, const void *b)
 	return text_a && text_b ? strcmp(text_a, text_b) == 0 : text_a == text_b;
 }
 
+size_t settings_diff(const struct setting *table, size_t n, const void *a, const void *b, const struct setting **changed_out)
+{
+	size_t changed = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (!setting_is_equal(&table[i], a, b))
+			changed_out[changed++] = &table[i];
+	return changed;
+}
+
 int setting_copy(const struct setting *s, void *to, const void *from)
 {
 	if (s->kind != SETTING_TEXT) {

@@ -58,6 +58,9 @@ void setting_show(const struct setting *s, const void *object, char *out, size_t
 
 bool setting_is_equal(const struct setting *s, const void *a, const void *b);
 
+/* Those that differ, in the table's order. changed_out: room for n. Returns how many. */
+size_t settings_diff(const struct setting *table, size_t n, const void *a, const void *b, const struct setting **changed_out);
+
 /* Returns 0 or -ENOMEM (to is untouched then). */
 int setting_copy(const struct setting *s, void *to, const void *from);
 

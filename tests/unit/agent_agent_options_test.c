@@ -189,6 +189,40 @@ static void uploads(void **state)
 	unsetenv("HEARTH_UPLOAD");
 }
 
+/* What a running agent takes over, and what it says. */
+static void applied(void **state)
+{
+	struct agent_options o, next;
+	struct agent_change change;
+
+	(void)state;
+	write_file("freq = 19\n[[sink]]\nkind = 'http'\nurl = 'h'\n");
+	good("--output d --window 10", &o);
+	good("--output d --window 10", &next);
+	assert_int_equal(agent_options_apply(&o, &next, &change), 0);
+	assert_false(change.sampling || change.sinks || change.log || *change.live || *change.restart);
+	agent_options_deinit(&next);
+	write_file("freq = 49\nwindow = '1m'\nlog_format = 'json'\nidle = true\nname_cache = '/n'\n[[sink]]\nkind = 'http'\nurl = 'i'\n");
+	good("--output e --window 10", &next);
+	assert_int_equal(agent_options_apply(&o, &next, &change), 0);
+	assert_true(change.sampling && change.sinks && change.log);
+	assert_string_equal(change.live, "freq 19 -> 49, log-format text -> json, sinks");
+	assert_string_equal(change.restart, "output, idle, name-cache");
+	assert_int_equal(o.rate_hz, 49);
+	assert_int_equal(o.window_ns, 10000000000); /* the option wins, as at the start */
+	assert_string_equal(o.output, "d");
+	assert_false(o.idle);
+	assert_string_equal(o.sinks.sinks[0].config.url, "http://i");
+	agent_options_deinit(&next);
+	write_file("freq = 49\nlog_format = 'json'\n[[sink]]\nkind = 'http'\nurl = 'i'\n[[relabel]]\naction = 'keep'\n");
+	good("--output d --window 10", &next);
+	assert_int_equal(agent_options_apply(&o, &next, &change), 0);
+	assert_true(change.sinks && !change.sampling && !change.log);
+	assert_string_equal(change.live, "sinks");
+	agent_options_deinit(&next);
+	agent_options_deinit(&o);
+}
+
 /* What we ship is good, names every setting, and is still good when everything in it is switched on. */
 static void example(void **state)
 {
@@ -287,7 +321,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults), cmocka_unit_test(order),   cmocka_unit_test(config_path), cmocka_unit_test(refused),
-		cmocka_unit_test(uploads),  cmocka_unit_test(example), cmocka_unit_test(manual),      cmocka_unit_test(checked_files),
+		cmocka_unit_test(uploads),  cmocka_unit_test(applied), cmocka_unit_test(example), cmocka_unit_test(manual),      cmocka_unit_test(checked_files),
 	};
 
 	return cmocka_run_group_tests(tests, make_file, remove_file);

@@ -55,6 +55,7 @@ static void taken(void **state)
 	static const char *const GOOD[N] = {"true", "100", "1M", "1m", "2.5", "0.5", "red", "x"};
 	static const char *const BAD[N] = {"maybe", "101", "2G", "61", "0", "2", "blue", "x\ny"};
 	static const char *const WHY[N] = {"neither", "from 1 to 100", "number of bytes", "not from 1s to 1m", "percentage", "fraction", "none of red", "control"};
+	const struct setting *changed[N];
 	struct object object, other;
 	struct why why;
 
@@ -73,7 +74,11 @@ static void taken(void **state)
 		assert_int_equal(setting_copy(&TABLE[i], &other, &object), 0);
 		assert_true(setting_is_equal(&TABLE[i], &object, &other));
 	}
+	assert_int_equal(settings_diff(TABLE, N, &object, &other, changed), 0);
 	assert_int_equal(setting_take(&TABLE[7], &object, "y", &why), 0);
+	object.number--;
+	assert_int_equal(settings_diff(TABLE, N, &object, &other, changed), 2);
+	assert_true(changed[0] == &TABLE[1] && changed[1] == &TABLE[7]);
 	assert_string_equal(other.text, "x"); /* a copy */
 	settings_deinit(TABLE, N, &other);
 	assert_null(other.text);
