@@ -27,7 +27,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pr
 HEARTH_CFLAGS := -std=gnu11 $(if $(SAN),-O1,-O2) -g -fno-omit-frame-pointer -fstack-protector-strong $(WARNINGS) \
 		 $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all,-D_FORTIFY_SOURCE=2)
 HEARTH_CPPFLAGS := -D_GNU_SOURCE -DHEARTH_VERSION='"$(VERSION)"' -I. -isystem $(B)
-HEARTH_LDLIBS := -lbpf -lseccomp -lunwind-x86_64 -lprotobuf-c -lz -lzstd -llzma -lxxhash -liberty -lpcre2-8 -lmd
+HEARTH_LDLIBS := -lbpf -lseccomp -lunwind-x86_64 -lprotobuf-c -lz -lzstd -llzma -lxxhash -liberty -lpcre2-8 -lmd -lsqlite3
 LDSAN := $(if $(SAN),-fsanitize=$(SAN))
 
 ifneq ($(shell command -v pkg-config 2>/dev/null),)
@@ -36,7 +36,7 @@ endif
 # Debian 12 keeps libiberty's header below its own folder.
 HEARTH_CPPFLAGS += -isystem /usr/include/libiberty
 
-FOLDERS  := agent base debuginfod pprof server-upload symbolizer
+FOLDERS  := agent base debuginfod pprof server-upload store symbolizer
 SRCS     := $(sort $(wildcard $(addsuffix /*.c,$(FOLDERS))))
 LIB_OBJS := $(patsubst %.c,$(B)/%.o,$(filter-out agent/main.c,$(SRCS))) $(B)/pprof/profile.pb-c.o
 UNIT     := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(sort $(wildcard tests/unit/*_test.c)))
@@ -44,7 +44,7 @@ GENERATED := $(B)/bpf/sample.skel.h $(B)/pprof/profile.pb-c.h $(B)/pprof/flame_a
 
 .DEFAULT_GOAL := all
 .PHONY: all help deps test-deps bench-deps run test test-unit test-asan test-valgrind test-system test-kernels test-setup \
-	test-cfi test-names test-fuzz fuzz-cfi bench bench-cfi bench-confine bench-accuracy bench-programs install uninstall clean bench-window-names bench-names bench-labels \
+	test-cfi test-names test-fuzz fuzz-cfi bench bench-cfi bench-confine bench-accuracy bench-programs install uninstall clean bench-window-names bench-names bench-labels bench-store \
 	test-upload test-upload-fleet bench-upload
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -210,6 +210,9 @@ $(B)/tests/unit/agent_deferred_walk_test $(B)/tests/unit/symbolizer_kept_walk_te
 $(B)/tests/unit/agent_unwind_images_test $(B)/tests/unit/agent_unwind_spaces_test: WITH := tests/unit/walk_fixture.c
 $(B)/tests/unit/server-upload_http_exchange_test $(B)/tests/unit/server-upload_sink_sender_test \
 	$(B)/tests/unit/server-upload_upload_process_test: WITH := tests/unit/upload_server.c
+STORE_TESTS := $(B)/tests/store/replay.o $(B)/tests/store/profile_text.o
+$(B)/tests/unit/store_test $(B)/tests/unit/store_damage_test: $(STORE_TESTS)
+$(B)/tests/unit/store_test $(B)/tests/unit/store_damage_test: UNIT_LIBS := $(STORE_TESTS) -lm
 UNIT_WRITERS := $(wildcard $(addprefix tests/unit/,cfi_writer.c dwarf_writer.c elf_writer.c))
 $(B)/tests/unit/%: tests/unit/%.c $(B)/libhearth.a $(UNIT_WRITERS) $(wildcard tests/unit/*.h tests/unit/walk_fixture.c tests/unit/stack_shapes.c tests/unit/upload_server.c)
 	@mkdir -p $(@D)

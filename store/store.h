@@ -24,6 +24,7 @@
 #define STORE_LEVELS_MAX 4
 #define STORE_SINKS_MAX	 16
 #define STORE_SINK_NAME_MAX 64 /* with the NUL */
+#define STORE_BYTES_MIN	 (8u << 20)
 
 struct store;
 

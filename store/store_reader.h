@@ -11,7 +11,7 @@ struct store_reader;
 
 /* Which samples. Strings are borrowed for the call; NULL: any. */
 struct store_filter {
-	int64_t from_ns, to_ns;		       /* wall clock; windows that overlap [from, to) */
+	int64_t from_ns, to_ns;		       /* wall clock; windows that overlap [from, to); to_ns 0: no end */
 	struct {
 		const char *key, *value;       /* sample label; a number is compared in decimal */
 	} labels[8];
@@ -21,7 +21,8 @@ struct store_filter {
 /* What a window is, without its samples. */
 struct store_window {
 	uint64_t number;
-	int64_t time_ns, duration_ns;
+	int64_t time_ns, end_ns; /* wall clock */
+	int64_t duration_ns;	 /* recorded time: less than end_ns - time_ns when there was a gap */
 	uint64_t samples;
 	int64_t value; /* of the default sample type */
 	uint32_t merged; /* windows that it was made of; 1: as it was recorded */

@@ -1,0 +1,343 @@
+#include "store/summing.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/scope.h"
+#include "store/account.h"
+
+struct summing {
+	struct dictionary *all;
+	struct window sum; /* its series are all of the dictionary's, once it is finished */
+	size_t values_capacity;
+	uint64_t windows, left_out;
+
+	const struct dictionary *d; /* the segment at hand */
+	struct window_shape shape;  /* sum.shape in its numbers, once a window had the same */
+	bool has_shape;
+	int64_t *values;	    /* by its series */
+	bool *seen;
+	uint32_t *strings, *mappings, *functions, *locations, *stacks, *label_sets; /* its numbers in all, or PROFILE_NONE */
+};
+
+int summing_create(struct summing **summing_out)
+{
+	struct summing *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	int err = dictionary_create(&s->all);
+	if (err < 0) {
+		free(s);
+		return err;
+	}
+	*summing_out = s;
+	return 0;
+}
+
+static void end_segment(struct summing *s)
+{
+	uint32_t **maps[] = {&s->strings, &s->mappings, &s->functions, &s->locations, &s->stacks, &s->label_sets};
+
+	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++)
+		free(take_ptr(*maps[i]));
+	free(take_ptr(s->values));
+	free(take_ptr(s->seen));
+	s->d = NULL;
+	s->has_shape = false;
+}
+
+int summing_begin(struct summing *s, const struct dictionary *d)
+{
+	uint32_t **maps[] = {&s->strings, &s->mappings, &s->functions, &s->locations, &s->stacks, &s->label_sets};
+	static const enum dictionary_table tables[] = {DICTIONARY_STRINGS,   DICTIONARY_MAPPINGS, DICTIONARY_FUNCTIONS,
+						       DICTIONARY_LOCATIONS, DICTIONARY_STACKS,	  DICTIONARY_LABEL_SETS};
+
+	end_segment(s);
+	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++) {
+		size_t n = (size_t)d->n.tables[tables[i]] + 1;
+		*maps[i] = malloc(n * sizeof(uint32_t));
+		if (!*maps[i])
+			return -ENOMEM;
+		memset(*maps[i], 0xff, n * sizeof(uint32_t));
+	}
+	s->stacks[0] = 0;
+	s->seen = calloc((size_t)d->n.tables[DICTIONARY_SERIES] + 1, sizeof(*s->seen));
+	s->d = d;
+	return s->seen ? 0 : -ENOMEM;
+}
+
+/* ---- numbers of the segment in the whole ---- */
+
+static uint32_t kept(int64_t number, int *err)
+{
+	if (number >= 0)
+		return (uint32_t)number;
+	if (*err == 0)
+		*err = (int)number;
+	return 0;
+}
+
+static uint32_t string_of(struct summing *s, uint32_t string, int *err)
+{
+	if (s->strings[string] == PROFILE_NONE) {
+		uint32_t begin = string ? s->d->string_ends[string - 1] : 0, end = s->d->string_ends[string];
+		s->strings[string] = kept(dictionary_string(s->all, s->d->string_bytes + begin, end - begin - 1), err);
+	}
+	return s->strings[string];
+}
+
+static uint32_t mapping_of(struct summing *s, uint32_t mapping, int *err)
+{
+	if (mapping == PROFILE_NONE)
+		return mapping;
+	if (s->mappings[mapping] == PROFILE_NONE) {
+		struct profile_mapping m = s->d->mappings[mapping];
+		m.filename = string_of(s, m.filename, err);
+		m.build_id = string_of(s, m.build_id, err);
+		s->mappings[mapping] = kept(dictionary_mapping(s->all, &m), err);
+	}
+	return s->mappings[mapping];
+}
+
+static uint32_t function_of(struct summing *s, uint32_t function, int *err)
+{
+	if (s->functions[function] == PROFILE_NONE) {
+		struct profile_function f = s->d->functions[function];
+		f.name = string_of(s, f.name, err);
+		f.system_name = string_of(s, f.system_name, err);
+		f.filename = string_of(s, f.filename, err);
+		s->functions[function] = kept(dictionary_function(s->all, &f), err);
+	}
+	return s->functions[function];
+}
+
+static uint32_t location_of(struct summing *s, uint32_t location, int *err)
+{
+	struct profile_location l = s->d->locations[location];
+
+	if (s->locations[location] != PROFILE_NONE)
+		return s->locations[location];
+	AUTO_FREE struct profile_line *lines = malloc((l.n_lines + 1) * sizeof(*lines));
+	if (!lines)
+		return kept(-ENOMEM, err);
+	for (uint32_t i = 0; i < l.n_lines; i++) {
+		lines[i] = s->d->lines[l.first_line + i];
+		lines[i].function = function_of(s, lines[i].function, err);
+	}
+	l.mapping = mapping_of(s, l.mapping, err);
+	return s->locations[location] = kept(dictionary_location(s->all, &l, lines), err);
+}
+
+/* From the first caller that is known down to the stack; the way there is kept in the map itself. */
+static uint32_t stack_of(struct summing *s, uint32_t stack, int *err)
+{
+	uint32_t way[64];
+
+	while (s->stacks[stack] == PROFILE_NONE && *err == 0) {
+		size_t n = 0;
+		uint32_t at = stack;
+		for (; s->stacks[at] == PROFILE_NONE; at = s->d->stacks[at].parent)
+			way[n++ % 64] = at;
+		for (size_t known = n < 64 ? n : 64; known-- > 0 && *err == 0;) {
+			uint32_t next = way[(n - (n < 64 ? n : 64) + known) % 64];
+			const struct dictionary_stack *node = &s->d->stacks[next];
+			s->stacks[next] = kept(dictionary_stack(s->all, s->stacks[node->parent], location_of(s, node->location, err)), err);
+		}
+	}
+	return s->stacks[stack];
+}
+
+static uint32_t label_set_of(struct summing *s, uint32_t set, int *err)
+{
+	const struct dictionary_label_set *from = &s->d->label_sets[set];
+
+	if (s->label_sets[set] != PROFILE_NONE)
+		return s->label_sets[set];
+	AUTO_FREE struct profile_label *labels = malloc((from->n + 1) * sizeof(*labels));
+	if (!labels)
+		return kept(-ENOMEM, err);
+	for (uint32_t i = 0; i < from->n; i++) {
+		const struct profile_label *label = &s->d->labels[from->first + i];
+		labels[i] = (struct profile_label){string_of(s, label->key, err), string_of(s, label->str, err), label->num,
+						   string_of(s, label->num_unit, err)};
+	}
+	return s->label_sets[set] = kept(dictionary_label_set(s->all, labels, from->n), err);
+}
+
+static struct profile_value_type type_of(struct summing *s, struct profile_value_type type, int *err)
+{
+	return (struct profile_value_type){string_of(s, type.type, err), string_of(s, type.unit, err)};
+}
+
+static int shape_of(struct summing *s, const struct window_shape *from, struct window_shape *to)
+{
+	int err = 0;
+
+	*to = (struct window_shape){.n_types = from->n_types};
+	for (uint32_t i = 0; i < from->n_types; i++)
+		to->types[i] = type_of(s, from->types[i], &err);
+	to->period_type = type_of(s, from->period_type, &err);
+	to->default_type = string_of(s, from->default_type, &err);
+	to->drop_frames = string_of(s, from->drop_frames, &err);
+	to->keep_frames = string_of(s, from->keep_frames, &err);
+	to->doc_url = string_of(s, from->doc_url, &err);
+	return err;
+}
+
+/* ---- adding ---- */
+
+/* 1: the window's values are what is summed; 0: they are others. */
+static int check_shape(struct summing *s, const struct window *w)
+{
+	struct window_shape shape;
+
+	if (s->has_shape && window_same_shape(&s->shape, &w->shape))
+		return 1;
+	int err = shape_of(s, &w->shape, &shape);
+	if (err < 0)
+		return err;
+	if (!s->windows)
+		s->sum.shape = shape;
+	if (!window_same_shape(&s->sum.shape, &shape))
+		return 0;
+	if (!s->values) {
+		s->values = calloc((size_t)s->d->n.tables[DICTIONARY_SERIES] + 1, (shape.n_types + 1) * sizeof(*s->values));
+		if (!s->values)
+			return -ENOMEM;
+	}
+	s->shape = w->shape;
+	s->has_shape = true;
+	return 1;
+}
+
+static int add_head(struct summing *s, const struct window *w, const char *account)
+{
+	struct window_head *to = &s->sum.head;
+	const struct window_head *from = &w->head;
+
+	if (account) {
+		char *merged;
+		int err = account_merge(s->sum.account, account, &merged);
+		if (err < 0)
+			return err;
+		free(s->sum.account);
+		s->sum.account = merged;
+	}
+	if (!s->windows++) {
+		*to = *from;
+		s->sum.period = w->period;
+		return 0;
+	}
+	if (from->time_ns < to->time_ns)
+		to->time_ns = from->time_ns;
+	if (__builtin_add_overflow(to->duration_ns, from->duration_ns, &to->duration_ns))
+		to->duration_ns = INT64_MAX;
+	if (w->period > s->sum.period)
+		s->sum.period = w->period;
+	return 0;
+}
+
+int summing_add(struct summing *s, const struct window *w, const bool *matches, const char *account)
+{
+	uint32_t types = w->shape.n_types;
+
+	int same = check_shape(s, w);
+	if (same < 0)
+		return same;
+	if (!same) {
+		s->left_out++;
+		return 0;
+	}
+	for (size_t i = 0; i < w->n; i++) {
+		uint32_t series = w->series[i];
+		if (!matches[s->d->series[series].labels])
+			continue;
+		int64_t *sum = &s->values[(size_t)series * types];
+		s->seen[series] = true;
+		for (uint32_t t = 0; t < types; t++)
+			sum[t] = (int64_t)((uint64_t)sum[t] + (uint64_t)w->values[i * types + t]);
+	}
+	return add_head(s, w, account);
+}
+
+/* Room for the values of all series, new ones 0. */
+static int grow_values(struct summing *s, uint32_t series)
+{
+	size_t types = s->sum.shape.n_types ? s->sum.shape.n_types : 1;
+
+	if (series < s->values_capacity)
+		return 0;
+	size_t capacity = series + series / 2 + 4096;
+	int64_t *values = realloc(s->sum.values, capacity * types * sizeof(*values));
+	if (!values)
+		return -ENOMEM;
+	memset(values + s->values_capacity * types, 0, (capacity - s->values_capacity) * types * sizeof(*values));
+	s->sum.values = values;
+	s->values_capacity = capacity;
+	return 0;
+}
+
+int summing_end(struct summing *s)
+{
+	uint32_t types = s->sum.shape.n_types, n = s->d->n.tables[DICTIONARY_SERIES];
+	int err = 0;
+
+	for (uint32_t i = 0; i < n && err == 0; i++) {
+		if (!s->seen[i])
+			continue;
+		uint32_t labels = label_set_of(s, s->d->series[i].labels, &err), stack = stack_of(s, s->d->series[i].stack, &err);
+		uint32_t series = err == 0 ? kept(dictionary_series(s->all, labels, stack), &err) : 0;
+		if (err == 0)
+			err = grow_values(s, series);
+		for (uint32_t t = 0; t < types && err == 0; t++) {
+			int64_t *sum = &s->sum.values[(size_t)series * types + t];
+			*sum = (int64_t)((uint64_t)*sum + (uint64_t)s->values[(size_t)i * types + t]);
+		}
+	}
+	end_segment(s);
+	return err;
+}
+
+int summing_finish(struct summing *s, struct profile **profile_out)
+{
+	uint32_t n = s->all->n.tables[DICTIONARY_SERIES];
+	char text[96];
+
+	if (!s->windows)
+		return -ENOENT;
+	if (s->left_out) {
+		char *merged;
+		snprintf(text, sizeof(text), "%llu windows of other sample types were left out", (unsigned long long)s->left_out);
+		int err = account_merge(s->sum.account, text, &merged);
+		if (err < 0)
+			return err;
+		free(s->sum.account);
+		s->sum.account = merged;
+	}
+	s->sum.series = malloc(((size_t)n + 1) * sizeof(*s->sum.series));
+	if (!s->sum.series)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n; i++)
+		s->sum.series[i] = i;
+	s->sum.n = n;
+	/* Indices are for adding: their memory is better used by the profile. */
+	for (int t = 0; t < DICTIONARY_TABLES; t++) {
+		free(s->all->indices[t].slots);
+		s->all->indices[t] = (struct dictionary_index){0};
+	}
+	s->all->indexed = false;
+	return window_to_profile(&s->sum, s->all, profile_out);
+}
+
+void summing_destroy(struct summing *s)
+{
+	if (!s)
+		return;
+	end_segment(s);
+	window_deinit(&s->sum);
+	dictionary_destroy(s->all);
+	free(s);
+}

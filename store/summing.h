@@ -1,0 +1,20 @@
+/* The sum of many windows of many segments: within a segment values are added up by the numbers of its series; then they are taken over into one dictionary. */
+#ifndef HEARTH_STORE_SUMMING_H
+#define HEARTH_STORE_SUMMING_H
+
+#include "store/window.h"
+
+struct summing;
+
+int summing_create(struct summing **summing_out);
+/* The windows that follow are of this dictionary, which is borrowed until summing_end(). Returns 0 or -ENOMEM, as all of these. */
+int summing_begin(struct summing *s, const struct dictionary *d);
+/* matches: for each label set, whether its samples count. account may be NULL. A window whose sample types are others than the first one's is left out, and counted. */
+int summing_add(struct summing *s, const struct window *w, const bool *matches, const char *account);
+int summing_end(struct summing *s);
+/* -ENOENT: there was no window. */
+int summing_finish(struct summing *s, struct profile **profile_out);
+/* NULL is legal. */
+void summing_destroy(struct summing *s);
+
+#endif
