@@ -48,7 +48,7 @@ int shape_output_add(struct shape_output *out, struct wire *body, size_t uncompr
 		return err;
 	}
 	out->bytes_left -= uncompressed;
-	r->requests[r->n++] = (struct shape_request){.bytes = body->bytes, .n_bytes = body->n, .query = query};
+	r->requests[r->n++] = (struct shape_request){.bytes = body->bytes, .n_bytes = body->n, .n_plain = uncompressed, .query = query};
 	*body = (struct wire){0};
 	return 0;
 }

@@ -38,6 +38,7 @@ struct shape_counts {
 struct shape_request {
 	uint8_t *bytes;
 	size_t n_bytes;
+	size_t n_plain; /* what request_bytes_max limits: uncompressed. Half of it is what to try when a server finds the request too large */
 	char *query; /* http: labels as URL parameters, percent-encoded, "?a=b&c=d"; NULL: none. A URL that has a '?' wants a '&' for it */
 };
 

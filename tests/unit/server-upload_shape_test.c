@@ -156,6 +156,8 @@ static void check_totals(enum sink_kind kind, const struct profile *p, const str
 	struct totals totals = totals_of(kind, &requests);
 
 	assert_int_equal(totals.count, c->samples);
+	for (size_t i = 0; options->request_bytes_max && i < requests.n; i++)
+		assert_true(requests.requests[i].n_plain > 0 && requests.requests[i].n_plain <= options->request_bytes_max);
 	assert_int_equal(c->samples + c->samples_dropped + c->samples_pruned, profile_total(p, 0));
 	if (totals.cpu)
 		assert_int_equal(totals.cpu, c->value);
