@@ -1,7 +1,7 @@
 /* Shapes one profile for one kind of sink and writes the requests into a folder, for tests/upload/shape_test.py:
  *   shape KIND PROFILE|random:SEED:SAMPLES:PROCESSES:DEPTH:NAME_BYTES[:odd] FOLDER [OPTION=VALUE]...
  * Prints the counts, one "name=value" in a line, and the totals of what went in. With FOLDER "-" nothing is written: CPU time instead.
- * KIND pprof: the profile as it is. Option agent=1: give samples the labels that the agent gives, made up from the process's name. */
+ * Option rules=1: with three rules such as people write. KIND pprof: the profile as it is. Option agent=1: give samples the labels that the agent gives, made up from the process's name. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -46,6 +46,22 @@ static struct profile *find_profile(const char *name)
 	return random_profile(&how);
 }
 
+static struct relabel_rules *some_rules(void)
+{
+	static const struct relabel_rule some[] = {
+		{.action = "drop", .source_labels = "namespace,pod", .regex = "kube-system;.*"},
+		{.action = "replace", .source_labels = "process", .target_label = "comm"},
+		{.action = "replace", .source_labels = "pod", .regex = "(.*)-[a-z0-9]+-[a-z0-9]+", .target_label = "deployment"},
+	};
+	struct relabel_rules *rules;
+	struct why why;
+
+	RANDOM_NEED(relabel_rules_create(&rules) == 0);
+	for (size_t i = 0; i < sizeof(some) / sizeof(some[0]); i++)
+		RANDOM_NEED(relabel_rules_add(rules, &some[i], &why) == 0);
+	return rules;
+}
+
 static void set_option(struct shape_options *o, struct sink_pair *labels, char *text)
 {
 	char *value = strchr(text, '=');
@@ -65,6 +81,8 @@ static void set_option(struct shape_options *o, struct sink_pair *labels, char *
 		o->window_bytes_max = strtoul(value, NULL, 10);
 	else if (strcmp(text, "strip_symbols") == 0)
 		o->strip_symbols = *value == '1';
+	else if (strcmp(text, "rules") == 0)
+		o->relabel = some_rules();
 	else if (strcmp(text, "agent") != 0)
 		labels[o->n_labels++] = (struct sink_pair){.name = text, .value = value};
 }
