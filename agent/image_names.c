@@ -359,7 +359,7 @@ int image_names_create(struct zygote *zygote, const struct image_names_options *
 
 	if (err == 0) {
 		struct symbolizer_options by = {.demangle = options->demangle};
-		struct name_service_callbacks callbacks = {open_asked, compiled, n};
+		struct name_service_callbacks callbacks = {.open = open_asked, .done = compiled, .context = n};
 		n->options = *options;
 		n->root = -1;
 		err = symbolizer_create(zygote, &by, &n->symbolizer);

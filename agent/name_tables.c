@@ -561,7 +561,7 @@ static void take_done(void *context, uint64_t image_id, int err, int table_fd, c
 
 static int open_service(struct name_tables *t, struct zygote *zygote)
 {
-	struct name_service_callbacks callbacks = {open_for_service, take_done, t};
+	struct name_service_callbacks callbacks = {.open = open_for_service, .done = take_done, .context = t};
 	struct epoll_event interest = {.events = EPOLLIN};
 
 	if (!zygote)

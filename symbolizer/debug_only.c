@@ -10,6 +10,7 @@
 #include <xxhash.h>
 
 #include "base/scope.h"
+#include "symbolizer/debug_file.h"
 #include "symbolizer/elf_file.h"
 
 #define CHUNK_BYTES  (64u << 10)
@@ -304,4 +305,29 @@ int debug_only_write(int fd, int out_fd, uint64_t bytes_max, struct debug_only *
 	}
 	writer_deinit(w);
 	return err;
+}
+
+static bool has_dwarf(const struct elf_file *elf)
+{
+	struct elf_section section;
+
+	return elf_file_find_section(elf, ".debug_info", &section) == 0 || elf_file_find_section(elf, ".zdebug_info", &section) == 0;
+}
+
+int debug_only_write_best(int fd, const struct debug_asker *asker, int out_fd, uint64_t bytes_max, struct debug_only *result_out)
+{
+	AUTO_CLOSE int debug_fd = -1;
+	struct elf_file image, debug;
+	uint64_t refused = 0;
+
+	int err = elf_file_open(fd, &image);
+	if (err < 0)
+		return err;
+	if (has_dwarf(&image))
+		return debug_only_write(fd, out_fd, bytes_max, result_out);
+	err = debug_file_find(&image, asker, &debug_fd, &debug, &refused);
+	if (err < 0 && err != -ENOENT)
+		return err;
+	bool other = err == 0 && has_dwarf(&debug);
+	return debug_only_write(other ? debug_fd : fd, out_fd, bytes_max, result_out);
 }

@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "symbolizer/debug_ask.h"
+
 #define DEBUG_ONLY_HASH_MAX 33
 
 struct debug_only {
@@ -20,5 +22,9 @@ struct debug_only {
  * Returns 0; -ENODATA: nothing in it is worth an upload; errors of elf_file_open_debug(), -EBADMSG also when sections lie over each other; -ENOMEM; write's errno.
  * After an error out_fd has anything in it. */
 int debug_only_write(int fd, int out_fd, uint64_t bytes_max, struct debug_only *result_out);
+
+/* The same of an image, or of its separate debug file when the image has no DWARF and the other one has. asker: borrowed. Returns also debug_file_find()'s errors but
+ * -ENOENT. */
+int debug_only_write_best(int fd, const struct debug_asker *asker, int out_fd, uint64_t bytes_max, struct debug_only *result_out);
 
 #endif

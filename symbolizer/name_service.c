@@ -23,6 +23,7 @@ struct name_service {
 	struct worker_link link;
 	int epoll_fd, timer_fd;
 	bool is_busy;
+	enum message_kind kind; /* of what it is busy with: MESSAGE_COMPILE, MESSAGE_DEBUG_ONLY */
 	uint64_t image_id;
 	uint64_t serial;
 	unsigned asks;
@@ -87,11 +88,9 @@ static void end_work(struct name_service *s, bool failed)
 		worker_link_close(&s->link);
 }
 
-int name_service_start(struct name_service *s, uint64_t image_id, int fd, const uint64_t *wanted, size_t n_wanted)
+static int start(struct name_service *s, enum message_kind kind, uint64_t image_id, int fd, const struct iovec *parts, size_t n_parts)
 {
-	struct compile_request request = {.image_id = image_id, .has_wanted = wanted != NULL};
-	struct message_head head = {.kind = MESSAGE_COMPILE};
-	const struct iovec parts[] = {{&request, sizeof(request)}, {(void *)(uintptr_t)wanted, wanted ? n_wanted * sizeof(*wanted) : 0}};
+	struct message_head head = {.kind = (uint16_t)kind};
 	bool is_new;
 
 	if (s->is_busy)
@@ -102,7 +101,7 @@ int name_service_start(struct name_service *s, uint64_t image_id, int fd, const 
 		return err;
 	err = watch(s, s->link.channel.fd);
 	if (err == 0)
-		err = channel_send(&s->link.channel, &head, parts, 2, &fd, 1, false);
+		err = channel_send(&s->link.channel, &head, parts, n_parts, &fd, 1, false);
 	if (err == 0)
 		err = set_timer(s, WALL_S);
 	if (err < 0) {
@@ -110,12 +109,37 @@ int name_service_start(struct name_service *s, uint64_t image_id, int fd, const 
 		return err;
 	}
 	s->is_busy = true;
+	s->kind = kind;
 	s->image_id = image_id;
 	s->asks = 0;
 	return 0;
 }
 
+int name_service_start(struct name_service *s, uint64_t image_id, int fd, const uint64_t *wanted, size_t n_wanted)
+{
+	struct compile_request request = {.image_id = image_id, .has_wanted = wanted != NULL};
+	const struct iovec parts[] = {{&request, sizeof(request)}, {(void *)(uintptr_t)wanted, wanted ? n_wanted * sizeof(*wanted) : 0}};
+
+	return start(s, MESSAGE_COMPILE, image_id, fd, parts, 2);
+}
+
+int name_service_start_debug(struct name_service *s, uint64_t image_id, int fd, uint64_t bytes_max)
+{
+	struct debug_only_request request = {.image_id = image_id, .bytes_max = bytes_max < TABLE_MAX_BYTES ? bytes_max : TABLE_MAX_BYTES};
+	const struct iovec part = {&request, sizeof(request)};
+
+	return start(s, MESSAGE_DEBUG_ONLY, image_id, fd, &part, 1);
+}
+
 /* --- work ------------------------------------------------------------------------------------------------------- */
+
+static void call_back(struct name_service *s, int err, int fd, const struct name_compile_stats *stats, const struct debug_only *debug)
+{
+	if (s->kind == MESSAGE_COMPILE)
+		s->callbacks.done(s->callbacks.context, s->image_id, err, fd, stats);
+	else
+		s->callbacks.debug_done(s->callbacks.context, s->image_id, err, fd, debug);
+}
 
 /* It died, or says what cannot be. */
 static void fail(struct name_service *s, int err)
@@ -123,7 +147,7 @@ static void fail(struct name_service *s, int err)
 	end_work(s, true);
 	int status = s->link.last_status;
 	bool over_time = err == -ETIME || (status >= 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU);
-	s->callbacks.done(s->callbacks.context, s->image_id, over_time ? -ETIME : -ECHILD, -1, &(struct name_compile_stats){0});
+	call_back(s, over_time ? -ETIME : -ECHILD, -1, &(struct name_compile_stats){0}, &(struct debug_only){0});
 }
 
 static int answer_question(struct name_service *s, const struct message *m)
@@ -155,21 +179,45 @@ static bool are_bools(const struct name_compile_stats *stats)
 	return true;
 }
 
-/* The process's last word. */
-static int take_table(struct name_service *s, struct message *m)
+static bool read_stats(const struct message *m, struct name_compile_stats *stats_out)
 {
-	struct name_compile_stats stats;
+	if (m->head.payload_bytes != sizeof(*stats_out))
+		return false;
+	memcpy(stats_out, m->payload, sizeof(*stats_out));
+	return are_bools(stats_out);
+}
 
-	if (m->head.payload_bytes != sizeof(stats) || m->head.result > 0 || m->head.result < -4095 || m->n_fds != (m->head.result == 0) ||
+/* The hash becomes text in a message. */
+static bool read_debug_only(const struct message *m, struct debug_only *debug_out)
+{
+	const uint8_t *bytes = m->payload;
+
+	if (m->head.payload_bytes != sizeof(*debug_out) || bytes[offsetof(struct debug_only, has_dwarf)] > 1 ||
+	    bytes[offsetof(struct debug_only, has_symbols)] > 1)
+		return false;
+	memcpy(debug_out, bytes, sizeof(*debug_out));
+	if (m->head.result)
+		return true;
+	return strnlen(debug_out->hash, sizeof(debug_out->hash)) == sizeof(debug_out->hash) - 1 &&
+	       strspn(debug_out->hash, "0123456789abcdef") == sizeof(debug_out->hash) - 1 &&
+	       sealed_bytes(m->fds[0], TABLE_MAX_BYTES) == (int64_t)debug_out->bytes;
+}
+
+/* The process's last word. */
+static int take_result(struct name_service *s, struct message *m)
+{
+	struct name_compile_stats stats = {0};
+	struct debug_only debug = {0};
+
+	if (m->head.result > 0 || m->head.result < -4095 || m->n_fds != (m->head.result == 0) ||
 	    (m->n_fds && sealed_bytes(m->fds[0], TABLE_MAX_BYTES) < 0))
 		return -EBADMSG;
-	memcpy(&stats, m->payload, sizeof(stats));
-	if (!are_bools(&stats))
+	if (s->kind == MESSAGE_COMPILE ? !read_stats(m, &stats) : !read_debug_only(m, &debug))
 		return -EBADMSG;
 	/* These two are ours to say. */
 	int result = m->head.result == -ETIME || m->head.result == -ECHILD ? -EBADMSG : m->head.result;
 	end_work(s, false);
-	s->callbacks.done(s->callbacks.context, s->image_id, result, m->n_fds ? take_fd(&m->fds[0]) : -1, &stats);
+	call_back(s, result, m->n_fds ? take_fd(&m->fds[0]) : -1, &stats, &debug);
 	return 0;
 }
 
@@ -184,7 +232,7 @@ static void read_message(struct name_service *s)
 		else if (m.head.kind == MESSAGE_ASK)
 			err = answer_question(s, &m);
 		else
-			err = m.head.kind == MESSAGE_COMPILE ? take_table(s, &m) : -EBADMSG;
+			err = m.head.kind == s->kind ? take_result(s, &m) : -EBADMSG;
 		message_close(&m);
 	}
 	if (err < 0)

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/scope.h"
+#include "symbolizer/debug_only.h"
 #include "symbolizer/name_compiler.h"
 #include "symbolizer/protocol.h"
 #include "symbolizer/worker.h"
@@ -68,10 +69,24 @@ static int compile_image(struct name_worker *w, const struct message *m, int tab
 	return err;
 }
 
+static int write_debug_only(struct name_worker *w, const struct message *m, int out_fd, struct debug_only *result)
+{
+	struct debug_asker asker = {.open = ask_for_file, .context = w};
+	struct request request;
+
+	if (request_decode(MESSAGE_DEBUG_ONLY, m->payload, m->head.payload_bytes, m->n_fds, &request) < 0)
+		_exit(STATUS_REQUEST);
+	int err = debug_only_write_best(m->fds[0], &asker, out_fd, request.bytes_max, result);
+	if (err == 0 && fcntl(out_fd, F_ADD_SEALS, CHANNEL_SEALS) < 0)
+		err = -errno;
+	return err;
+}
+
 /* One image, one process: what a file does to it, it does to no other file. */
 int name_worker_run(int socket)
 {
 	struct name_compile_stats stats = {0};
+	struct debug_only debug_only = {0};
 	struct name_worker w = {.serial = 0};
 	struct message m;
 
@@ -80,14 +95,15 @@ int name_worker_run(int socket)
 	int err = channel_receive(&w.channel, 0, &m);
 	if (err < 0)
 		return err == -EPIPE ? STATUS_DONE : STATUS_REQUEST;
-	if (m.head.kind != MESSAGE_COMPILE)
+	bool is_table = m.head.kind == MESSAGE_COMPILE;
+	if (!is_table && m.head.kind != MESSAGE_DEBUG_ONLY)
 		return STATUS_REQUEST;
 	w.serial = m.head.serial;
-	AUTO_CLOSE int table_fd = memfd_create("names", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	int result = table_fd < 0 ? -errno : compile_image(&w, &m, table_fd, &stats);
-	struct message_head head = {.serial = m.head.serial, .kind = MESSAGE_COMPILE, .result = result};
-	const struct iovec part = {&stats, sizeof(stats)};
-	err = channel_send(&w.channel, &head, &part, 1, &table_fd, result == 0, true);
+	AUTO_CLOSE int out_fd = memfd_create(is_table ? "names" : "debug", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int result = out_fd < 0 ? -errno : is_table ? compile_image(&w, &m, out_fd, &stats) : write_debug_only(&w, &m, out_fd, &debug_only);
+	struct message_head head = {.serial = m.head.serial, .kind = m.head.kind, .result = result};
+	const struct iovec part = {is_table ? (void *)&stats : &debug_only, is_table ? sizeof(stats) : sizeof(debug_only)};
+	err = channel_send(&w.channel, &head, &part, 1, &out_fd, result == 0, true);
 	message_close(&m);
 	channel_deinit(&w.channel);
 	return err < 0 ? STATUS_REQUEST : STATUS_DONE;

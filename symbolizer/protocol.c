@@ -152,6 +152,17 @@ static int decode_compile(struct rest *rest, struct request *request)
 	return 0;
 }
 
+static int decode_debug_only(struct rest *rest, struct request *request)
+{
+	const struct debug_only_request *from = take(rest, sizeof(*from));
+
+	if (!from)
+		return -EBADMSG;
+	request->image_id = from->image_id;
+	request->bytes_max = from->bytes_max;
+	return 0;
+}
+
 static int decode_payload(struct rest *rest, struct request *request)
 {
 	switch (request->kind) {
@@ -169,6 +180,8 @@ static int decode_payload(struct rest *rest, struct request *request)
 		return take_addresses(rest, request);
 	case MESSAGE_COMPILE:
 		return decode_compile(rest, request);
+	case MESSAGE_DEBUG_ONLY:
+		return decode_debug_only(rest, request);
 	case MESSAGE_IMAGE:
 	case MESSAGE_UNWIND:
 	case MESSAGE_KERNEL_LOAD:

@@ -34,6 +34,7 @@ enum message_kind {
 	MESSAGE_KERNEL_NAMES,
 	MESSAGE_COMPILE, /* from here on: of the process that compiles name tables */
 	MESSAGE_ASK,
+	MESSAGE_DEBUG_ONLY, /* answered with struct debug_only and a sealed memfd */
 	MESSAGE_KINDS,
 };
 
@@ -82,6 +83,10 @@ struct compile_request { /* followed by sorted vaddrs that are wanted */
 	uint64_t has_wanted;
 };
 
+struct debug_only_request {
+	uint64_t image_id, bytes_max;
+};
+
 struct ask_request { /* from the process: followed by directory and name, without NULs. Answered with a descriptor, or with an errno */
 	uint64_t build_id_bytes;
 	uint8_t build_id[BUILD_ID_MAX];
@@ -103,6 +108,7 @@ struct request {
 	enum message_kind kind;
 	bool has_fd, has_table, is_return, has_wanted, goes_on; /* JIT: has_fd of the map, has_table of the dump */
 	uint64_t image_id, vaddr;		       /* JIT: image_id of the process */
+	uint64_t bytes_max;			       /* DEBUG_ONLY */
 	uint8_t build_id[BUILD_ID_MAX];
 	uint8_t build_id_bytes;
 	const uint64_t *addresses;

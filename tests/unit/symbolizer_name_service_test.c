@@ -23,6 +23,7 @@ struct seen {
 	unsigned asked[DEBUG_ASK_KINDS];
 	uint8_t build_id[64];
 	struct name_compile_stats stats;
+	struct debug_only debug;
 };
 
 static int open_file(void *context, uint64_t image_id, const struct debug_ask *ask, unsigned nth, int *fd_out)
@@ -50,9 +51,20 @@ static void done(void *context, uint64_t image_id, int err, int table_fd, const 
 	seen->stats = *stats;
 }
 
+static void debug_done(void *context, uint64_t image_id, int err, int debug_fd, const struct debug_only *debug)
+{
+	struct seen *seen = context;
+
+	seen->done++;
+	seen->image_id = image_id;
+	seen->err = err;
+	seen->table_fd = debug_fd;
+	seen->debug = *debug;
+}
+
 static struct name_service *create(struct zygote *zygote, struct seen *seen)
 {
-	struct name_service_callbacks callbacks = {.open = open_file, .done = done, .context = seen};
+	struct name_service_callbacks callbacks = {.open = open_file, .done = done, .debug_done = debug_done, .context = seen};
 	struct name_service *s;
 
 	*seen = (struct seen){.table_fd = -1};
@@ -173,6 +185,48 @@ static void errors(void **state)
 	assert_int_equal(seen.done, 0);
 }
 
+/* What is uploaded of this program, of one that has its debug information elsewhere, and of one that has none. */
+static void debug_information_alone(void **state)
+{
+	AUTO_CLOSE int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	struct elf_writer w;
+	struct seen seen;
+
+	(void)state;
+	struct name_service *s = create(test_zygote(), &seen);
+	assert_int_equal(name_service_start_debug(s, 7, fd, UINT64_MAX), 0);
+	assert_int_equal(name_service_start_debug(s, 7, fd, UINT64_MAX), -EBUSY);
+	wait_for(s, &seen);
+	assert_int_equal(seen.err, 0);
+	assert_int_equal(seen.image_id, 7);
+	assert_true(seen.debug.has_dwarf && seen.debug.has_symbols && seen.debug.bytes > 10000);
+	assert_int_equal(sealed_bytes(seen.table_fd, UINT64_MAX), seen.debug.bytes);
+	assert_int_equal(strspn(seen.debug.hash, "0123456789abcdef"), 32);
+	assert_int_equal(seen.asked[DEBUG_ASK_BUILD_ID], 0);
+	close(seen.table_fd);
+	seen = (struct seen){.table_fd = -1};
+	assert_int_equal(name_service_start_debug(s, 7, fd, 10000), 0);
+	wait_for(s, &seen);
+	assert_int_equal(seen.err, -EFBIG);
+	elf_writer_sample(&w, true);
+	AUTO_CLOSE int sample = elf_writer_fd(&w);
+	elf_writer_deinit(&w);
+	seen = (struct seen){.table_fd = -1};
+	assert_int_equal(name_service_start_debug(s, 7, sample, UINT64_MAX), 0);
+	wait_for(s, &seen);
+	assert_int_equal(seen.err, 0);
+	assert_true(!seen.debug.has_dwarf && seen.debug.has_symbols);
+	assert_true(seen.asked[DEBUG_ASK_BUILD_ID] > 0);
+	close(seen.table_fd);
+	AUTO_CLOSE int text = bytes_fd("no ELF file", 11);
+	seen = (struct seen){.table_fd = -1};
+	assert_int_equal(name_service_start_debug(s, 7, text, UINT64_MAX), 0);
+	wait_for(s, &seen);
+	assert_int_equal(seen.err, -ENOEXEC);
+	assert_int_equal(seen.table_fd, -1);
+	name_service_destroy(s);
+}
+
 /* --- processes that are not as they should be ------------------------------------------------------------------- */
 
 enum trouble { DIES, USES_UP_CPU, GARBAGE, UNSEALED, NO_TABLE, NO_BOOLS, ASKS_WRONG, TROUBLES };
@@ -194,6 +248,23 @@ static void ask_wrong(const struct channel *c, const struct message *m)
 	channel_send(c, &head, parts, 2, NULL, 0, true);
 }
 
+/* A descriptor of another size, a hash that is none, a bool that is none. */
+enum debug_trouble { OTHER_SIZE, OTHER_HASH, OTHER_BOOL, DEBUG_TROUBLES };
+
+static void answer_debug(const struct channel *c, const struct message *m, uint64_t which)
+{
+	struct debug_only debug = {.bytes = which == OTHER_SIZE, .hash = "0123456789abcdef0123456789abcdef"};
+	struct message_head head = {.serial = m->head.serial, .kind = MESSAGE_DEBUG_ONLY};
+	const struct iovec part = {&debug, sizeof(debug)};
+
+	if (which == OTHER_HASH)
+		debug.hash[5] = '\n';
+	if (which == OTHER_BOOL)
+		memset(&debug.has_dwarf, 2, 1);
+	channel_send(c, &head, &part, 1, m->fds, 1, true);
+	pause();
+}
+
 static int troublemaker(int socket)
 {
 	struct name_compile_stats stats = {0};
@@ -203,6 +274,8 @@ static int troublemaker(int socket)
 	if (channel_init(&c, socket, &PROTOCOL_RULES, PROTOCOL_INLINE_MAX) < 0 || channel_receive(&c, 0, &m) < 0)
 		return 1;
 	const struct compile_request *request = m.payload;
+	if (m.head.kind == MESSAGE_DEBUG_ONLY)
+		answer_debug(&c, &m, request->image_id);
 	if (request->image_id == USES_UP_CPU)
 		raise(SIGXCPU);
 	else if (request->image_id == GARBAGE)
@@ -244,6 +317,15 @@ static void troubles(void **state)
 		assert_int_equal(seen.table_fd, -1);
 		assert_false(seen.stats.has_dwarf);
 	}
+	for (uint64_t which = 0; which < DEBUG_TROUBLES; which++) {
+		AUTO_CLOSE int fd = memfd_create("sealed", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		assert_int_equal(fcntl(fd, F_ADD_SEALS, CHANNEL_SEALS), 0);
+		seen = (struct seen){.table_fd = -1};
+		assert_int_equal(name_service_start_debug(s, which, fd, 1), 0);
+		wait_for(s, &seen);
+		assert_int_equal(seen.err, -ECHILD);
+		assert_int_equal(seen.table_fd, -1);
+	}
 	name_service_destroy(s);
 	zygote_stop(zygote);
 }
@@ -254,6 +336,7 @@ int main(void)
 		cmocka_unit_test(a_table_of_this_program),
 		cmocka_unit_test(questions_for_files),
 		cmocka_unit_test(errors),
+		cmocka_unit_test(debug_information_alone),
 		cmocka_unit_test(troubles),
 	};
 

@@ -87,6 +87,11 @@ static void requests(void **state)
 	assert_int_equal(request_decode(MESSAGE_COMPILE, &compile, sizeof(compile), 1, &r), -EBADMSG); /* not sorted */
 	compile.wanted[1] = 2;
 	assert_int_equal(request_decode(MESSAGE_COMPILE, &compile, sizeof(compile), 1, &r), 0);
+	struct debug_only_request debug_only = {.image_id = 5, .bytes_max = 77};
+	assert_int_equal(request_decode(MESSAGE_DEBUG_ONLY, &debug_only, sizeof(debug_only), 1, &r), 0);
+	assert_true(r.image_id == 5 && r.bytes_max == 77);
+	assert_int_equal(request_decode(MESSAGE_DEBUG_ONLY, &debug_only, sizeof(debug_only) - 1, 1, &r), -EBADMSG);
+	assert_int_equal(request_decode(MESSAGE_DEBUG_ONLY, &debug_only, sizeof(debug_only), 0, &r), -EBADMSG);
 }
 
 static void walk_requests(void **state)
