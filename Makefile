@@ -253,8 +253,8 @@ $(B)/fuzz/cfi_differential: $(patsubst %,$(B)/tests/%.o,fuzz/cfi_differential fu
 $(B)/tests/hostile/parse: $(B)/tests/hostile/parse.o $(B)/libhearth.a
 	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
 
-# Requests of one window, for tests/upload/shape_test.py to decode.
-$(B)/tests/upload/shape: $(B)/tests/upload/shape.o $(B)/libhearth.a
+# Requests of one window, and messages of one upload, for tests/upload/*_test.py to decode.
+$(B)/tests/upload/shape $(B)/tests/upload/debuginfo: $(B)/tests/upload/%: $(B)/tests/upload/%.o $(B)/libhearth.a
 	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
 
 # Single-steps programs and compares the walk at every instruction; x86-64 only.

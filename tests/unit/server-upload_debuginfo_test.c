@@ -9,6 +9,7 @@
 #include "server-upload/debuginfo_messages.h"
 #include "server-upload/debuginfo_offers.h"
 #include "server-upload/debuginfo_stream.h"
+#include "server-upload/debuginfo_upload.h"
 #include "server-upload/wire_scan.h"
 #include "tests/unit/random_profile.h"
 #include "tests/unit/wire_reader.h"
@@ -254,6 +255,99 @@ static void test_stream_of_a_file_that_shrinks(void **state)
 	close(fd);
 }
 
+/* ---- one upload ---- */
+
+static int answer(struct debuginfo_upload *u, const struct wire *message)
+{
+	return debuginfo_upload_answer(u, message->bytes, message->n);
+}
+
+static void instruct(struct wire *to, uint64_t strategy)
+{
+	wire_reset(to);
+	size_t at = wire_open(to, 1);
+	wire_text(to, 1, BUILD_ID);
+	wire_text(to, 2, "up-1");
+	wire_number(to, 3, strategy);
+	wire_close(to, at);
+}
+
+static void assert_step(struct debuginfo_upload *u, enum debuginfo_step step, const char *method)
+{
+	assert_int_equal(debuginfo_upload_step(u), step);
+	if (method)
+		assert_string_equal(debuginfo_upload_method(u), method);
+	else
+		assert_null(debuginfo_upload_method(u));
+	assert_true(step == DEBUGINFO_UPLOAD || !debuginfo_upload_stream(u));
+}
+
+static void test_steps(void **state)
+{
+	AUTO_WIRE struct wire reply = {0}, message = {0};
+	static uint8_t body[4096];
+	struct debuginfo_upload *u;
+	uint8_t *file;
+
+	(void)state;
+	assert_int_equal(debuginfo_upload_create(BUILD_ID, &u), 0);
+	assert_step(u, DEBUGINFO_ASK, "ShouldInitiateUpload");
+	assert_int_equal(debuginfo_upload_file(u, -1, 0, ""), -EINVAL);
+	assert_int_equal(debuginfo_upload_message(u, &message), 0);
+	assert_text(&message, 1, BUILD_ID);
+	assert_int_equal(debuginfo_upload_answer(u, "\x0a", 1), -EBADMSG);
+	wire_number(&reply, 1, 1);
+	assert_int_equal(answer(u, &reply), 0);
+	assert_step(u, DEBUGINFO_FILE, NULL);
+	assert_int_equal(answer(u, &reply), -EINVAL);
+	assert_int_equal(debuginfo_upload_file(u, file_of(1000, &file), 999, "hash"), -EINVAL);
+	free(file);
+	assert_int_equal(debuginfo_upload_file(u, file_of(1000, &file), 1000, "hash"), 0);
+	assert_step(u, DEBUGINFO_INITIATE, "InitiateUpload");
+	wire_reset(&message);
+	assert_int_equal(debuginfo_upload_message(u, &message), 0);
+	assert_int_equal(number_of(&message, 2), 1000);
+	assert_text(&message, 3, "hash");
+	instruct(&reply, DEBUGINFO_BY_SIGNED_URL);
+	assert_int_equal(answer(u, &reply), -EOPNOTSUPP);
+	instruct(&reply, 9);
+	assert_int_equal(answer(u, &reply), -EOPNOTSUPP);
+	assert_int_equal(debuginfo_upload_answer(u, "", 0), -EBADMSG);
+	assert_step(u, DEBUGINFO_INITIATE, "InitiateUpload");
+	instruct(&reply, DEBUGINFO_BY_GRPC);
+	assert_int_equal(answer(u, &reply), 0);
+	assert_step(u, DEBUGINFO_UPLOAD, "Upload");
+	for (unsigned i = 0; i < 2; i++) /* another try begins anew */
+		check_body(body, read_body(debuginfo_upload_stream(u), body, 100), file, 1000);
+	assert_int_equal(debuginfo_upload_answer(u, "", 0), 0);
+	assert_step(u, DEBUGINFO_FINISH, "MarkUploadFinished");
+	wire_reset(&message);
+	assert_int_equal(debuginfo_upload_message(u, &message), 0);
+	assert_text(&message, 2, "up-1");
+	assert_int_equal(debuginfo_upload_answer(u, "", 0), 0);
+	assert_step(u, DEBUGINFO_DONE, NULL);
+	assert_int_equal(debuginfo_upload_answer(u, "", 0), -EINVAL);
+	debuginfo_upload_destroy(u);
+	debuginfo_upload_destroy(NULL);
+	free(file);
+}
+
+static void test_steps_that_end_early(void **state)
+{
+	struct debuginfo_upload *u;
+
+	(void)state;
+	assert_int_equal(debuginfo_upload_create(BUILD_ID, &u), 0);
+	assert_int_equal(debuginfo_upload_answer(u, "", 0), 0); /* false: not wanted */
+	assert_step(u, DEBUGINFO_DONE, NULL);
+	debuginfo_upload_destroy(u);
+	assert_int_equal(debuginfo_upload_create(BUILD_ID, &u), 0);
+	assert_int_equal(debuginfo_upload_answer(u, "\x08\x01", 2), 0);
+	assert_int_equal(debuginfo_upload_file(u, -1, 0, ""), 0);
+	assert_step(u, DEBUGINFO_DONE, NULL);
+	debuginfo_upload_destroy(u);
+}
+
 /* ---- offers ---- */
 
 static struct debuginfo_offers_stats stats_of(const struct debuginfo_offers *o)
@@ -338,6 +432,8 @@ int main(void)
 		cmocka_unit_test(test_scan_of_anything),
 		cmocka_unit_test(test_stream),
 		cmocka_unit_test(test_stream_of_a_file_that_shrinks),
+		cmocka_unit_test(test_steps),
+		cmocka_unit_test(test_steps_that_end_early),
 		cmocka_unit_test(test_each_once),
 		cmocka_unit_test(test_failures),
 	};
