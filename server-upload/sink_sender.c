@@ -18,6 +18,7 @@
 
 #define WINDOW_BYTES_MAX   (256u << 20) /* of a window, decoded */
 #define REQUEST_BYTES_MIN  (64u << 10)	/* smaller ones are not asked for, whatever a server says */
+#define BUSY_BYTES_MIN	   (256u << 10)
 #define STUCK_FAILURES	   10		/* in a row: some four minutes */
 #define MEMORY_TRIES	   5
 #define QUERY_MAX	   8192
@@ -408,6 +409,12 @@ static bool is_stuck(const struct sink_sender *s, const struct http_reply *reply
 	return v->kind == VERDICT_SOON && reply->failure == HTTP_ANSWERED && s->retry.failures % STUCK_FAILURES == 0;
 }
 
+/* A limit of bytes a second refuses by 429, however long one waits, what is larger than its burst. */
+static bool is_too_much(const struct sink_sender *s, const struct verdict *v)
+{
+	return v->kind == VERDICT_BUSY && s->retry.failures % STUCK_FAILURES == 0 && s->requests.requests[s->part].n_bytes / 2 >= BUSY_BYTES_MIN;
+}
+
 static void failed(struct sink_sender *s, uint64_t now_ns, const struct http_reply *reply, const struct verdict *v)
 {
 	static const enum retry_kind KINDS[] = {[VERDICT_SOON] = RETRY_SOON, [VERDICT_BUSY] = RETRY_BUSY, [VERDICT_SLOWLY] = RETRY_SLOWLY};
@@ -428,6 +435,9 @@ static void failed(struct sink_sender *s, uint64_t now_ns, const struct http_rep
 	} else if (is_stuck(s, reply, v)) {
 		s->stuck = s->number;
 		ask_again(s, s->number + 1);
+	} else if (is_too_much(s, v)) {
+		s->bytes_max = s->requests.requests[s->part].n_bytes / 2;
+		ask_again(s, s->number);
 	}
 }
 
