@@ -9,14 +9,12 @@
 
 #include "base/clock.h"
 #include "base/text_clean.h"
-#include "pprof/decode.h"
 #include "server-upload/outage_log.h"
 #include "server-upload/reply_verdict.h"
 #include "server-upload/retry.h"
 #include "server-upload/shape.h"
 #include "server-upload/sink_form.h"
 
-#define WINDOW_BYTES_MAX   (256u << 20) /* of a window, decoded */
 #define REQUEST_BYTES_MIN  (64u << 10)	/* smaller ones are not asked for, whatever a server says */
 #define BUSY_BYTES_MIN	   (256u << 10)
 #define STUCK_FAILURES	   10		/* in a row: some four minutes */
@@ -279,25 +277,16 @@ bool sink_sender_wants(const struct sink_sender *s, uint64_t now_ns, uint64_t *a
 	return true;
 }
 
-static int shape(struct sink_sender *s, const uint8_t *bytes, size_t n_bytes, const char **why_out)
+static int shape(struct sink_sender *s, const struct profile *profile)
 {
 	struct shape_options options = {.labels = s->labels, .n_labels = s->n_labels, .relabel = s->rules, .series_max = s->sink->config.series_max,
 					.request_bytes_max = s->bytes_max, .strip_symbols = s->sink->strip_symbols};
-	struct profile *profile;
 
-	*why_out = "it does not fit the limits of this kind of sink";
-	int err = profile_decode(bytes, n_bytes, WINDOW_BYTES_MAX, &profile, why_out);
-	if (err < 0)
-		return err;
-	err = shape_window(s->sink->config.kind, profile, &options, &s->requests);
-	profile_free(profile);
-	return err;
+	return shape_window(s->sink->config.kind, profile, &options, &s->requests);
 }
 
-void sink_sender_give(struct sink_sender *s, uint64_t now_ns, uint64_t number, const uint8_t *bytes, size_t n_bytes)
+void sink_sender_give(struct sink_sender *s, uint64_t now_ns, uint64_t number, const struct profile *profile, int err, const char *why)
 {
-	const char *reason = NULL;
-
 	if (s->number || !s->exchange || number <= s->after)
 		return;
 	if (s->ahead && number != s->stuck) {
@@ -306,7 +295,10 @@ void sink_sender_give(struct sink_sender *s, uint64_t now_ns, uint64_t number, c
 		return;
 	}
 	s->number = number;
-	int err = shape(s, bytes, n_bytes, &reason);
+	if (profile) {
+		err = shape(s, profile);
+		why = "it does not fit the limits of this kind of sink";
+	}
 	if (err == -ENOMEM && ++s->no_memory < MEMORY_TRIES) {
 		s->number = 0;
 		retry_failure(&s->retry, RETRY_SLOWLY, now_ns, 0);
@@ -315,7 +307,7 @@ void sink_sender_give(struct sink_sender *s, uint64_t now_ns, uint64_t number, c
 	}
 	s->no_memory = 0;
 	if (err < 0)
-		drop_window(s, now_ns, err == -ENOMEM ? "there is no memory for it" : reason);
+		drop_window(s, now_ns, err == -ENOMEM ? "there is no memory for it" : why);
 	if (err < 0 || !s->requests.n)
 		finish_window(s);
 }
@@ -409,10 +401,18 @@ static bool is_stuck(const struct sink_sender *s, const struct http_reply *reply
 	return v->kind == VERDICT_SOON && reply->failure == HTTP_ANSWERED && s->retry.failures % STUCK_FAILURES == 0;
 }
 
+/* Half of the request at hand, uncompressed as limits of shaping are. A packed one is known by its packed size; two to four times that it was. */
+static size_t smaller(const struct sink_sender *s)
+{
+	size_t bytes = s->requests.requests[s->part].n_bytes, half = s->form->packs ? bytes / 2 : bytes * 2;
+
+	return s->bytes_max && s->bytes_max / 2 < half ? s->bytes_max / 2 : half;
+}
+
 /* A limit of bytes a second refuses by 429, however long one waits, what is larger than its burst. */
 static bool is_too_much(const struct sink_sender *s, const struct verdict *v)
 {
-	return v->kind == VERDICT_BUSY && s->retry.failures % STUCK_FAILURES == 0 && s->requests.requests[s->part].n_bytes / 2 >= BUSY_BYTES_MIN;
+	return v->kind == VERDICT_BUSY && s->retry.failures % STUCK_FAILURES == 0 && smaller(s) >= BUSY_BYTES_MIN;
 }
 
 static void failed(struct sink_sender *s, uint64_t now_ns, const struct http_reply *reply, const struct verdict *v)
@@ -436,22 +436,22 @@ static void failed(struct sink_sender *s, uint64_t now_ns, const struct http_rep
 		s->stuck = s->number;
 		ask_again(s, s->number + 1);
 	} else if (is_too_much(s, v)) {
-		s->bytes_max = s->requests.requests[s->part].n_bytes / 2;
+		s->bytes_max = smaller(s);
 		ask_again(s, s->number);
 	}
 }
 
 static void make_smaller(struct sink_sender *s, uint64_t now_ns, const struct http_reply *reply, struct verdict *v)
 {
-	size_t bytes = s->requests.requests[s->part].n_bytes;
+	size_t bytes = smaller(s);
 
-	if (bytes / 2 < REQUEST_BYTES_MIN) {
+	if (bytes < REQUEST_BYTES_MIN) {
 		v->kind = VERDICT_REFUSED;
 		refused(s, now_ns, v, reply->took_ns);
 		return;
 	}
-	s->bytes_max = bytes / 2;
-	say(s, UPLOAD_INFO, "%s: requests are of at most %zu bytes from now on", v->text, s->bytes_max);
+	s->bytes_max = bytes;
+	say(s, UPLOAD_INFO, "%s: requests are of at most %zu bytes, uncompressed, from now on", v->text, s->bytes_max);
 	retry_refused(&s->retry, now_ns, reply->took_ns);
 	ask_again(s, s->number);
 }

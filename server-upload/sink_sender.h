@@ -3,6 +3,7 @@
 #ifndef HEARTH_SERVER_UPLOAD_SINK_SENDER_H
 #define HEARTH_SERVER_UPLOAD_SINK_SENDER_H
 
+#include "pprof/profile.h"
 #include "server-upload/http_exchange.h"
 #include "server-upload/upload_config.h"
 #include "server-upload/upload_protocol.h"
@@ -21,8 +22,8 @@ int sink_sender_create(struct http_client *client, const struct upload_config *c
 /* Whether it wants a window now, and which: the next above after_out. The caller asks for it once, and answers by sink_sender_give() or sink_sender_none(). */
 bool sink_sender_wants(const struct sink_sender *s, uint64_t now_ns, uint64_t *after_out);
 
-/* A window's pprof; borrowed for the call. */
-void sink_sender_give(struct sink_sender *s, uint64_t now_ns, uint64_t number, const uint8_t *bytes, size_t n_bytes);
+/* A window; borrowed for the call. NULL: it could not be read, by err (of profile_decode()) and why. */
+void sink_sender_give(struct sink_sender *s, uint64_t now_ns, uint64_t number, const struct profile *profile, int err, const char *why);
 
 /* There is none; sink_sender_news(): there may be one. */
 void sink_sender_none(struct sink_sender *s);

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/scope.h"
 #include "debuginfod/network_only.h"
+#include "pprof/decode.h"
 #include "server-upload/sink_sender.h"
 #include "server-upload/upload_config.h"
 #include "server-upload/upload_protocol.h"
@@ -17,6 +18,8 @@
 #define LONGEST_WAIT_NS (10 * NS_PER_S) /* clocks that stop with the machine do not count the sleep */
 #define ASK_AGAIN_NS	(10 * NS_PER_S) /* a question that came before the store knew of the configuration was dropped */
 #define STATUS_NS	NS_PER_S
+#define WINDOW_BYTES_MAX (256u << 20) /* decoded */
+#define LAST_NS		(2 * NS_PER_S)
 #define MESSAGES_A_TURN 32
 #define MMAP_BYTES	(256 << 10)	/* what windows need goes back to the kernel */
 
@@ -35,6 +38,14 @@ struct slot {
 	bool has_news; /* for the status */
 };
 
+/* The window that was read last: sinks that keep up want the same one within a moment. */
+struct last_window {
+	uint64_t number; /* 0: none */
+	size_t n_bytes;
+	uint64_t at_ns;
+	struct profile *profile;
+};
+
 struct upload {
 	struct curl_library library;
 	struct http_client *client;
@@ -42,6 +53,7 @@ struct upload {
 	struct slot slots[SINKS_MAX];
 	size_t n_slots;
 	uint64_t serial;
+	struct last_window last;
 	bool ends;
 	int exit_status;
 };
@@ -174,10 +186,32 @@ static struct slot *slot_of(struct upload *u, uint64_t serial, uint32_t sink)
 	return serial == u->serial && sink < u->n_slots && u->slots[sink].sender ? &u->slots[sink] : NULL;
 }
 
+static void forget_window(struct upload *u)
+{
+	profile_free(u->last.profile);
+	u->last = (struct last_window){0};
+}
+
+/* Returns 0, or an error of profile_decode() with why. */
+static int read_window(struct upload *u, uint64_t number, const uint8_t *bytes, size_t n_bytes, const char **why_out)
+{
+	if (u->last.number == number && u->last.n_bytes == n_bytes)
+		return 0;
+	forget_window(u);
+	int err = profile_decode(bytes, n_bytes, WINDOW_BYTES_MAX, &u->last.profile, why_out);
+	if (err == 0) {
+		u->last.number = number;
+		u->last.n_bytes = n_bytes;
+		u->last.at_ns = clock_ns(CLOCK_BOOTTIME);
+	}
+	return err;
+}
+
 static void take_window(struct upload *u, const struct upload_window *window, int fd)
 {
 	struct slot *slot = slot_of(u, window->serial, window->sink);
 	struct upload_mark shaped = {.serial = window->serial, .number = window->number, .sink = window->sink};
+	const char *reason = NULL;
 	void *bytes;
 	size_t n_bytes;
 
@@ -193,8 +227,9 @@ static void take_window(struct upload *u, const struct upload_window *window, in
 		give_up(u, UPLOAD_ERROR, "hearth-upload got a window that is none");
 		return;
 	}
-	sink_sender_give(slot->sender, clock_ns(CLOCK_BOOTTIME), window->number, bytes, n_bytes);
+	err = read_window(u, window->number, bytes, n_bytes, &reason);
 	munmap(bytes, n_bytes);
+	sink_sender_give(slot->sender, clock_ns(CLOCK_BOOTTIME), window->number, err == 0 ? u->last.profile : NULL, err, reason);
 	send_message(u, &u->store, UPLOAD_SHAPED, &shaped, sizeof(shaped), true);
 }
 
@@ -294,6 +329,8 @@ static int wait_ms(const struct upload *u)
 			at_ns = slot->status_ns + STATUS_NS;
 		wake_ns = at_ns < wake_ns ? at_ns : wake_ns;
 	}
+	if (u->last.number && u->last.at_ns + LAST_NS < wake_ns)
+		wake_ns = u->last.at_ns + LAST_NS;
 	return wake_ns > now_ns ? (int)((wake_ns - now_ns) / NS_PER_MS) + 1 : 0;
 }
 
@@ -307,6 +344,8 @@ static void serve(struct upload *u)
 				work(u, &u->slots[i]);
 		if (u->ends)
 			return;
+		if (u->last.number && clock_ns(CLOCK_BOOTTIME) - u->last.at_ns >= LAST_NS)
+			forget_window(u);
 		http_client_wait(u->client, fds, ready, 2, wait_ms(u));
 		if (ready[0])
 			receive(u, &u->agent, take_from_agent);
@@ -362,6 +401,7 @@ static int run(int agent_socket, int store_socket, bool bare)
 		idle(u);
 	for (size_t i = 0; i < u->n_slots; i++)
 		close_slot(&u->slots[i]);
+	forget_window(u);
 	http_client_destroy(u->client);
 	channel_deinit(&u->agent);
 	channel_deinit(&u->store);

@@ -1,12 +1,13 @@
 #include "server-upload/sink_sender.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "pprof/encode.h"
 #include "pprof/decode.h"
+#include "tests/unit/random_profile.h"
 #include "tests/unit/sample_profile.h"
 #include "tests/unit/upload_server.h"
 
@@ -19,8 +20,7 @@ static struct upload_server server, grpc;
 static struct upload_config *config;
 static struct sink_sender *sender;
 static uint64_t now_ns, mark;
-static uint8_t *windows[WINDOWS + 1];
-static size_t window_bytes[WINDOWS + 1];
+static struct profile *windows[WINDOWS + 1];
 static uint64_t held; /* windows that the store has: 1 to held */
 static char lines[32][512];
 static enum upload_severity severities[32];
@@ -41,10 +41,8 @@ static int begin(void **state)
 	upload_server_start(&server, false);
 	upload_server_start(&grpc, true);
 	for (int i = 1; i <= WINDOWS; i++) {
-		struct profile *profile = sample_profile();
-		profile->time_ns += i;
-		assert_int_equal(profile_encode(profile, &windows[i], &window_bytes[i]), 0);
-		profile_free(profile);
+		windows[i] = sample_profile();
+		windows[i]->time_ns += i;
 	}
 	assert_int_equal(curl_library_load(&library), 0);
 	return http_client_create(&library, &client);
@@ -55,7 +53,7 @@ static int end(void **state)
 	(void)state;
 	http_client_destroy(client);
 	for (int i = 1; i <= WINDOWS; i++)
-		free(windows[i]);
+		profile_free(windows[i]);
 	upload_server_stop(&server);
 	upload_server_stop(&grpc);
 	return 0;
@@ -111,7 +109,7 @@ static bool step(void)
 	if (sink_sender_wants(sender, now_ns, &after)) {
 		uint64_t number = (after > mark ? after : mark) + 1;
 		if (number <= held)
-			sink_sender_give(sender, now_ns, number, windows[number], window_bytes[number]);
+			sink_sender_give(sender, now_ns, number, windows[number], 0, NULL);
 		else
 			sink_sender_none(sender);
 		return true;
@@ -322,14 +320,28 @@ static void windows_that_are_none(void **state)
 	(void)state;
 	upload_server_say_one(&server, ANSWER, "");
 	start(SINK_HTTP);
-	sink_sender_give(sender, now_ns, 1, (const uint8_t *)"garbage", 7);
+	sink_sender_give(sender, now_ns, 1, NULL, -EBADMSG, "it is garbage");
 	run();
 	assert_int_equal(mark, WINDOWS);
 	assert_int_equal(status().windows_dropped, 1);
 	assert_int_equal(status().windows_sent, WINDOWS - 1);
-	assert_non_null(strstr(lines[0], "window 1 is dropped: "));
+	assert_non_null(strstr(lines[0], "window 1 is dropped: it is garbage"));
+	/* No memory: it is asked for again, five times. */
+	sink_sender_destroy(sender);
+	mark = 0;
+	n_lines = 0;
+	start(SINK_HTTP);
+	for (int i = 0; i < 4; i++) {
+		sink_sender_give(sender, now_ns, 1, NULL, -ENOMEM, NULL);
+		assert_non_null(strstr(status().last_error, "no memory"));
+		assert_true(sink_sender_wake_ns(sender, now_ns) > now_ns);
+	}
+	sink_sender_give(sender, now_ns, 1, NULL, -ENOMEM, NULL);
+	run();
+	assert_int_equal(status().windows_dropped, 1);
+	assert_int_equal(status().windows_sent, WINDOWS - 1);
 	/* One that was not asked for. */
-	sink_sender_give(sender, now_ns, 3, windows[3], window_bytes[3]);
+	sink_sender_give(sender, now_ns, 3, windows[3], 0, NULL);
 	run();
 	assert_int_equal(status().windows_sent, WINDOWS - 1);
 }
@@ -402,6 +414,89 @@ static void grpc_and_its_refusals(void **state)
 	assert_int_equal(mark, WINDOWS);
 }
 
+static void swap_in_large(struct profile **small)
+{
+	const struct random_profile how = {.seed = 1, .n_samples = 20000, .n_processes = 5, .depth = 30, .name_bytes = 40};
+
+	*small = windows[1];
+	windows[1] = random_profile(&how);
+	assert_non_null(windows[1]);
+	held = 1;
+}
+
+static void swap_out_large(struct profile *small)
+{
+	profile_free(windows[1]);
+	windows[1] = small;
+}
+
+static void what_is_too_large_is_split(void **state)
+{
+	struct upload_server_reply replies[] = {{.text = "413 Large"}, {.text = "413 Large"}, {.text = ""}};
+	struct profile *small;
+
+	(void)state;
+	swap_in_large(&small);
+	upload_server_say(&server, 3, replies);
+	start(SINK_PYROSCOPE);
+	run();
+	size_t n = atomic_load(&server.shared->n_requests);
+	assert_true(n > 4);
+	for (size_t i = 2; i < n; i++)
+		assert_true(server.shared->requests[i].n_body < server.shared->requests[0].n_body / 2);
+	assert_int_equal(status().windows_sent, 1);
+	assert_int_equal(status().windows_dropped, 0);
+	assert_int_equal(n_lines, 2);
+	assert_non_null(strstr(lines[0], "HTTP 413: requests are of at most "));
+	swap_out_large(small);
+}
+
+/* One part is refused, the others are not; a part that fails is sent again, not those before it. */
+static void parts_of_a_window(void **state)
+{
+	struct upload_server_reply replies[] = {{.text = "413 Large"}, {.text = "413 Large"}, {.text = ""}, {.text = "503 No"}, {.text = ""}, {.text = "400 No"}};
+	struct profile *small;
+	uint64_t after;
+
+	(void)state;
+	swap_in_large(&small);
+	upload_server_say(&server, 6, replies);
+	start(SINK_PYROSCOPE);
+	assert_true(sink_sender_wants(sender, now_ns, &after));
+	run();
+	size_t n = atomic_load(&server.shared->n_requests);
+	assert_true(n >= 6);
+	assert_int_equal(server.shared->requests[3].n_body, server.shared->requests[4].n_body);
+	assert_memory_equal(server.shared->requests[3].body, server.shared->requests[4].body, sizeof(server.shared->requests[3].body));
+	assert_int_equal(status().requests, n);
+	assert_int_equal(status().retries, 1);
+	assert_int_equal(status().windows_dropped, 1);
+	assert_int_equal(status().windows_sent, 0);
+	assert_int_equal(mark, 1);
+	swap_out_large(small);
+}
+
+/* A burst that is smaller than the request: 429 for ever, until it is smaller. */
+static void what_is_too_much_at_once_is_split(void **state)
+{
+	struct upload_server_reply replies[11];
+	struct profile *small;
+
+	(void)state;
+	memset(replies, 0, sizeof(replies));
+	for (int i = 0; i < 10; i++)
+		strcpy(replies[i].text, "429 Slow");
+	swap_in_large(&small);
+	upload_server_say(&server, 11, replies);
+	start(SINK_PYROSCOPE);
+	run();
+	size_t n = atomic_load(&server.shared->n_requests);
+	for (size_t i = 10; i < n; i++)
+		assert_true(server.shared->requests[i].n_body < server.shared->requests[0].n_body);
+	assert_int_equal(status().windows_sent, 1);
+	swap_out_large(small);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -415,6 +510,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_all_rules_drop_is_done, make_config, forget),
 		cmocka_unit_test_setup_teardown(wrong_settings_hold_the_windows, make_config, forget),
 		cmocka_unit_test_setup_teardown(grpc_and_its_refusals, make_config, forget),
+		cmocka_unit_test_setup_teardown(what_is_too_large_is_split, make_config, forget),
+		cmocka_unit_test_setup_teardown(parts_of_a_window, make_config, forget),
+		cmocka_unit_test_setup_teardown(what_is_too_much_at_once_is_split, make_config, forget),
 	};
 
 	return cmocka_run_group_tests(tests, begin, end);
