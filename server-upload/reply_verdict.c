@@ -273,6 +273,10 @@ static enum verdict_kind grpc_kind(enum sink_kind kind, const struct http_reply 
 
 static void judge_grpc(enum sink_kind kind, const struct http_reply *reply, bool packed, struct verdict *v)
 {
+	if (reply->status >= 200 && reply->status < 300 && (reply->status != 200 || reply->grpc_status < 0 || reply->grpc_status >= GRPC_CODES)) {
+		judge(v, VERDICT_SLOWLY, 999, "the reply is not gRPC");
+		return;
+	}
 	if (reply->status != 200) {
 		/* A proxy's answer. Source: gRPC's http-grpc-status-mapping.md, and the codes' meanings above. */
 		judge_http(kind == SINK_OTLP_GRPC ? SINK_OTLP_HTTP : kind, reply, packed, v);

@@ -83,6 +83,12 @@ static void grpc_statuses(void **state)
 		assert_int_equal(judge(SINK_PARCA, grpc(i, "why")).kind, STATUSES[i].parca);
 		assert_int_equal(judge(SINK_OTLP_GRPC, grpc(i, "why")).kind, STATUSES[i].otlp);
 	}
+	/* No status is no success. */
+	struct http_reply strange = grpc(-1, "");
+	assert_int_equal(judge(SINK_PARCA, strange).kind, VERDICT_SLOWLY);
+	strange = grpc(0, "");
+	strange.status = 204;
+	assert_int_equal(judge(SINK_OTLP_GRPC, strange).kind, VERDICT_SLOWLY);
 	v = judge(SINK_PARCA, grpc(14, "no leader"));
 	assert_string_equal(v.text, "gRPC UNAVAILABLE: no leader");
 	assert_int_equal(judge(SINK_PARCA, grpc(8, "grpc: received message larger than max (5 vs. 4)")).kind, VERDICT_TOO_LARGE);
