@@ -200,7 +200,7 @@ def kernel_threads():
         assert labels["service"] == "kernel" and "executable" not in labels and "container_id" not in labels, labels
 
 
-@test("a storm of cgroups costs little, and nothing that is sampled lacks a name")
+@test("in a storm of cgroups what is sampled has a name, and memory has its bound")
 def storm():
     root = v2_root()
     with Cgroup(root, f"{TAG}.slice/kept.service") as kept, Cgroup(root, f"{TAG}-storm") as around:
@@ -212,7 +212,7 @@ def storm():
                 os.mkdir(name)
                 os.rmdir(name)
         try:
-            summary = record("-F", "99", "-d", "4", "-o", "storm.pb.gz")
+            summary = record("-F", "99", "-d", "2", "-o", "storm.pb.gz")
         finally:
             os.kill(maker, signal.SIGKILL)
             os.waitpid(maker, 0)
@@ -225,8 +225,6 @@ def storm():
     assert labels["unit"] == "kept.service", labels
     assert summary["cgroups"]["learned"] > 100, summary["cgroups"]
     assert summary["cgroups"]["bytes"] <= 4 << 20, summary["cgroups"]
-    print(f"# measured: {summary['cgroups']['learned']} cgroups learned, hearth's CPU {summary['hearth']['cpu_ns'] / summary['duration_ns']:.3%} of a CPU",
-          flush=True)
 
 
 @test("names that are hostile are clean in the profile")
