@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "agent/values.h"
 
@@ -78,5 +79,17 @@ bool argument_demangle(const char *option, const char *text, enum demangle_style
 	if (!is_good(option, value_choice(text, argument_demangle_styles, &style, &why), &why))
 		return false;
 	*style_out = (enum demangle_style)style;
+	return true;
+}
+
+bool argument_folder(const char *option, const char *text, const char **path_out)
+{
+	struct stat status;
+
+	if (stat(text, &status) < 0 || !S_ISDIR(status.st_mode)) {
+		fprintf(stderr, "hearth: %s: '%s' is not a folder\n", option, text);
+		return false;
+	}
+	*path_out = text;
 	return true;
 }

@@ -30,4 +30,7 @@ bool argument_pids(const char *option, const char *text, pid_t *pids, size_t max
 extern const char *const argument_demangle_styles[]; /* by enum demangle_style; ends in NULL */
 bool argument_demangle(const char *option, const char *text, enum demangle_style *style_out);
 
+/* A folder that is there. */
+bool argument_folder(const char *option, const char *text, const char **path_out);
+
 #endif

@@ -147,8 +147,7 @@ static int take_option(int option, struct record_options *o, struct given *given
 		o->tid = true;
 		return 0;
 	case OPTION_HOST_ROOT:
-		o->host_root = optarg;
-		return 0;
+		return argument_folder("--host-root", optarg, &o->host_root) ? 0 : DONE(STATUS_USAGE);
 	case OPTION_UNWIND_BUDGET:
 		return argument_bytes("--unwind-budget", optarg, UNWIND_BUDGET_MIN, UNWIND_BUDGET_MAX, &o->unwind_budget_bytes)
 			       ? 0

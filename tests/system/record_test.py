@@ -388,6 +388,7 @@ def usage():
     refused(2, "-F", "-c", "7", "-e", "cpu-clock")
     refused(2, "--", "sleep", "1")
     refused(2, "standard output", "--json", "-o", "-", "--format", "folded")
+    refused(2, "not a folder", "--host-root", "/nowhere", "-d", "1")
     refused(2, "twice", "-o", "a.svg", "-o", "a.svg")
 
 

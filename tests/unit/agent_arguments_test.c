@@ -98,6 +98,19 @@ static void demangle_styles(void **state)
 	assert_int_equal(style, DEMANGLE_FULL);
 }
 
+static void folders(void **state)
+{
+	const char *path = "unchanged";
+
+	(void)state;
+	assert_false(argument_folder("--host-root", "/nowhere/at/all", &path));
+	assert_false(argument_folder("--host-root", "/dev/null", &path));
+	assert_false(argument_folder("--host-root", "", &path));
+	assert_string_equal(path, "unchanged");
+	assert_true(argument_folder("--host-root", "/", &path));
+	assert_string_equal(path, "/");
+}
+
 static void usage_errors(void **state)
 {
 	(void)state;
@@ -112,6 +125,7 @@ int main(void)
 		cmocka_unit_test(durations),
 		cmocka_unit_test(pid_lists),
 		cmocka_unit_test(demangle_styles),
+		cmocka_unit_test(folders),
 		cmocka_unit_test(usage_errors),
 	};
 	return cmocka_run_group_tests(tests, quiet, NULL);

@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/text_clean.h"
@@ -400,6 +402,25 @@ static void the_budget(void **state)
 	cgroup_names_destroy(n);
 }
 
+static void namespaces(void **state)
+{
+	const struct fake_tree *t = *state;
+	int status;
+
+	assert_false(cgroup_names_is_inside(t->root)); /* there is nothing that tells */
+	bool before = cgroup_names_is_inside(NULL);
+	pid_t child = fork();
+	if (child == 0)
+		_exit(unshare(CLONE_NEWCGROUP) < 0 ? 2 : cgroup_names_is_inside(NULL) ? 0 : 1);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) != 1);
+	assert_true(cgroup_names_is_inside(NULL) == before);
+	if (WEXITSTATUS(status) == 2) {
+		print_message("no cgroup namespace can be made here\n");
+		skip();
+	}
+}
+
 /* On this machine, with the kernel's handles, where that is allowed. */
 static void real_cgroups(void **state)
 {
@@ -456,6 +477,7 @@ int main(void)
 		TEST(a_bottomless_tree),
 		TEST(more_cgroups_than_a_step_reads),
 		TEST(the_budget),
+		TEST(namespaces),
 		TEST(real_cgroups),
 	};
 
