@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,11 +16,14 @@
 #include "agent/name_cache.h"
 #include "agent/nearest_name.h"
 #include "agent/rate_limit.h"
+#include "agent/store_folder.h"
 #include "agent/unwinder.h"
 #include "base/clock.h"
 #include "base/scope.h"
+#include "store/store.h"
 
 #define DONE(status) ((status) + 1)
+#define DAYS_MAX     3650
 #define UPLOADS_MAX  64 /* on the command line: sinks and their settings */
 
 static const char *const LOG_FORMATS[] = {"text", "json", NULL};
@@ -28,8 +32,18 @@ static const char *const LOG_FORMATS[] = {"text", "json", NULL};
 #define GIB	   (1ull << 30)
 
 static const struct setting SETTINGS[] = {
+	{.name = "store", .kind = SETTING_TEXT, .offset = AT(store), .argument = "DIR",
+	 .help = "the store (/var/lib/hearth for root, else ~/.local/state/hearth; none: no store)"},
+	{.name = "store-days", .kind = SETTING_NUMBER, .offset = AT(store_days), .low = 1, .high = DAYS_MAX, .usual = "7", .argument = "DAYS",
+	 .help = "older windows go (7)"},
+	{.name = "store-bytes", .kind = SETTING_BYTES, .offset = AT(store_bytes), .low = STORE_BYTES_MIN, .high = 1ull << 50, .usual = "1G", .argument = "BYTES",
+	 .help = "of that folder, such as 500M: the oldest windows go first (1G)"},
+	{.name = "outbox-bytes", .kind = SETTING_BYTES, .offset = AT(outbox_bytes), .high = 1ull << 50, .usual = "512M", .argument = "BYTES",
+	 .help = "what may wait for servers that are away, in the store; the oldest are passed over first (512M)"},
+	{.name = "outbox-days", .kind = SETTING_NUMBER, .offset = AT(outbox_days), .low = 1, .high = DAYS_MAX, .usual = "2", .argument = "DAYS",
+	 .help = "how long it may wait (2)"},
 	{.name = "output", .kind = SETTING_TEXT, .offset = AT(output), .argument = "DIR",
-	 .help = "where the windows go: hearth-<UTC time>.pb.gz; created if it is missing"},
+	 .help = "a folder that gets each window as a file, hearth-<UTC time>.pb.gz; created if it is missing"},
 	{.name = "output-bytes", .kind = SETTING_BYTES, .offset = AT(output_bytes), .low = 1 << 16, .high = 1ull << 60, .usual = "1G", .argument = "BYTES",
 	 .help = "the folder's budget, such as 500M: the oldest windows go first (1G)"},
 	{.name = "freq", .letter = 'F', .is_live = true, .kind = SETTING_NUMBER, .offset = AT(rate_hz), .low = 1, .high = 1000000, .usual = "19",
@@ -77,9 +91,9 @@ const struct setting *agent_settings(size_t *n_out)
 
 static void print_help(void)
 {
-	fputs("Usage: hearth agent --output DIR [OPTION]...\n"
+	fputs("Usage: hearth agent [OPTION]...\n"
 	      "\n"
-	      "Profile the whole machine all the time: one pprof file for each window, until SIGTERM.\n"
+	      "Profile the whole machine all the time, until SIGTERM: each window goes into a store on this machine, and from there to servers.\n"
 	      "\n",
 	      stdout);
 	settings_help(SETTINGS, N_SETTINGS, stdout);
@@ -342,10 +356,27 @@ static int take_uploads(const struct said *said, struct agent_options *o, struct
 
 /* --- all together -------------------------------------------------------------------------------------------- */
 
+bool agent_options_has_store(const struct agent_options *o)
+{
+	return !o->store || (o->store[0] && strcmp(o->store, "none") != 0);
+}
+
 static void check(const struct agent_options *o, struct config_problems *problems)
 {
-	if (!o->output || !*o->output)
-		config_problem(problems, 0, "--output DIR is needed: where the windows go");
+	bool has_output = o->output && *o->output, has_folder = has_output, has_server = false;
+
+	for (size_t i = 0; i < o->sinks.n; i++) {
+		has_folder = has_folder || o->sinks.sinks[i].config.kind == SINK_DIR;
+		has_server = has_server || o->sinks.sinks[i].config.kind != SINK_DIR;
+	}
+	if (has_server && !agent_options_has_store(o))
+		config_problem(problems, 0, "--upload needs a store (--store DIR): windows wait there until the server has them");
+	else if (!agent_options_has_store(o) && !has_folder)
+		config_problem(problems, 0, "without a store --output DIR is needed: where the windows go");
+	if (has_output && o->store && strcmp(o->output, o->store) == 0)
+		config_problem(problems, 0, "--store and --output are the same folder; without --output the store has all windows");
+	if (has_output && o->sinks.n == SINKS_MAX)
+		config_problem(problems, 0, "--output is a sink too: at most %d others", SINKS_MAX - 1);
 }
 
 /* What this machine must have for it. Returns 0, or the exit status with why. */
@@ -439,12 +470,12 @@ static int print_problems(struct config_problems *problems, const char *file)
 	config_problems_sort(problems);
 	for (size_t i = 0; i < problems->n; i++) {
 		config_problem_describe(&problems->list[i], file ? file : "", text, sizeof(text));
-		fprintf(stderr, "hearth: %s\n", text);
 		of_options = of_options || !problems->list[i].line;
+		fprintf(stderr, "hearth: %s%s\n", text, of_options && problems->n == 1 ? "; see 'hearth agent --help'" : "");
 	}
 	if (problems->more)
 		fprintf(stderr, "hearth: and %zu more\n", problems->more);
-	if (of_options)
+	if (of_options && problems->n > 1)
 		fprintf(stderr, "hearth: see 'hearth agent --help'\n");
 	return DONE(STATUS_USAGE);
 }
@@ -495,10 +526,61 @@ int agent_options_check_file(const char *path, struct config_problems *problems)
 	if (err != -ENOMEM && text && config_check_sinks(&o.sinks, problems) == -ENOMEM)
 		err = -ENOMEM;
 	if (err != -ENOMEM && text && o.event_name && event_find(o.event_name, &o.event) == -ENOENT)
-		config_problem(problems, 0, "event: there is no event '%s' here", o.event_name);
+		config_problem(problems, 0, "%s: event: there is no event '%s' here", path, o.event_name);
 	agent_options_deinit(&o);
 	config_problems_sort(problems);
 	return err == -ENOMEM ? err : problems->n ? -EBADMSG : 0;
+}
+
+/* --- sinks, for the processes that serve them ------------------------------------------------------------------ */
+
+static int copy_rules(struct upload_rules *to, const struct rule_list *from)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < from->n && err == 0; i++)
+		err = upload_rules_add(to, &from->rules[i]);
+	return err;
+}
+
+/* --output DIR: a sink called "output"; its path from the root on. */
+static int output_sink(const char *folder, struct sink_config *sink)
+{
+	char path[PATH_MAX];
+
+	*sink = (struct sink_config){.name = "output", .kind = SINK_DIR};
+	int err = store_folder_absolute(folder, path, sizeof(path));
+	if (err == 0 && !(sink->url = strdup(path)))
+		err = -ENOMEM;
+	return err;
+}
+
+int agent_options_sinks(const struct agent_options *o, struct upload_config **config_out, struct why *why)
+{
+	struct upload_config *config = calloc(1, sizeof(*config));
+	struct sink_config *sinks[SINKS_MAX];
+	int err = config ? copy_rules(&config->rules, &o->sinks.rules) : -ENOMEM;
+
+	for (size_t i = 0; err == 0 && i < o->sinks.n; i++) {
+		struct upload_sink *sink = &config->sinks[config->n_sinks++];
+		err = sink_config_copy(&o->sinks.sinks[i].config, &sink->config);
+		if (err == 0)
+			err = copy_rules(&sink->rules, &o->sinks.sinks[i].rules);
+	}
+	if (err == 0 && o->output && *o->output)
+		err = output_sink(o->output, &config->sinks[config->n_sinks++].config);
+	if (err < 0)
+		why_set(why, err, "--upload: %s", strerror(-err));
+	for (size_t i = 0; err == 0 && i < config->n_sinks; i++)
+		sinks[i] = &config->sinks[i].config;
+	if (err == 0)
+		err = sink_config_name_all(sinks, config->n_sinks, why);
+	if (err < 0) {
+		upload_config_free(config);
+		return err;
+	}
+	*config_out = config;
+	return 0;
 }
 
 __attribute__((format(printf, 3, 4))) static void list(char *out, size_t out_bytes, const char *format, ...)

@@ -11,13 +11,16 @@
 #include "agent/event.h"
 #include "agent/settings.h"
 #include "agent/sink_list.h"
+#include "server-upload/upload_config.h"
 
 #define CONFIG_FILE "/etc/hearth/hearth.toml"
 
 /* Texts are owned. */
 struct agent_options {
-	char *output; /* NULL: no folder of windows */
+	char *output; /* folder; NULL: none */
 	uint64_t output_bytes;
+	char *store; /* folder; NULL: where it is by default; "" or "none": none */
+	uint64_t store_bytes, store_days, outbox_bytes, outbox_days;
 	uint64_t rate_hz;
 	uint64_t window_ns;
 	bool window_jitter;
@@ -50,6 +53,12 @@ int agent_options_parse(int argc, char **argv, struct agent_options *o_out);
 /* The same again, for a running agent, with what is wrong in problems, by line (of o_out->config; 0: not in the file). o_out: agent_options_deinit(), always.
  * Returns 0, -EINVAL when there are problems, -ENOMEM. */
 int agent_options_load(int argc, char **argv, struct agent_options *o_out, struct config_problems *problems);
+
+/* Whether there is to be a store. */
+bool agent_options_has_store(const struct agent_options *o);
+
+/* All sinks with their rules, and --output as one more. config_out: upload_config_free(). Returns 0, or a negative errno with why. */
+int agent_options_sinks(const struct agent_options *o, struct upload_config **config_out, struct why *why);
 
 /* What became of new settings; see agent_options_apply(). */
 struct agent_change {

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <linux/perf_event.h>
 #include <stdarg.h>
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -23,12 +25,15 @@
 #include "agent/arguments.h"
 #include "agent/cgroup_names.h"
 #include "agent/event.h"
+#include "agent/folders_only.h"
 #include "agent/json_writer.h"
+#include "agent/store_folder.h"
 #include "base/scope.h"
 #include "symbolizer/confine_probe.h"
 #include "symbolizer/zygote.h"
 
 #define RESULTS_MAX	   24
+#define STORE_SPACE	   (1ull << 30) /* --store-bytes, unless somebody says less */
 #define PID_NS_INITIAL	   0xEFFFFFFCu /* PROC_PID_INIT_INO, include/linux/proc_ns.h */
 
 struct checks {
@@ -264,6 +269,36 @@ static void check_confinement(struct checks *c, struct zygote *zygote)
 	add(c, "confinement", CHECK_OK, "what reads binaries dies when it opens, connects, executes, forks, traces or makes code");
 }
 
+/* Where the agent keeps its windows. The folder above tells, as long as it is not there. */
+static void check_store(struct checks *c)
+{
+	char folder[PATH_MAX], place[PATH_MAX];
+	struct statvfs space;
+	struct stat status;
+
+	if (store_folder_default(folder, sizeof(folder)) < 0) {
+		remedy(add(c, "store", CHECK_NOTE, "no place for it: neither $STATE_DIRECTORY nor $HOME is set"), "name one: hearth agent --store DIR");
+		return;
+	}
+	snprintf(place, sizeof(place), "%s", folder);
+	bool is_there = stat(place, &status) == 0;
+	for (char *slash; !is_there && (slash = strrchr(place, '/')) && slash != place; is_there = stat(place, &status) == 0)
+		*slash = '\0';
+	bool is_new = strcmp(place, folder) != 0;
+	if (access(place, W_OK | X_OK) < 0)
+		remedy(add(c, "store", CHECK_NOTE, "%.150s: %s", folder, strerror(errno)), "name another: hearth agent --store DIR");
+	else if (!is_new && (status.st_uid != geteuid() || status.st_mode & (S_IWGRP | S_IWOTH)))
+		remedy(add(c, "store", CHECK_NOTE, "%.150s: others may write to it", folder), "it must be yours, with mode 0700");
+	else if (statvfs(place, &space) == 0 && (uint64_t)space.f_bavail * space.f_frsize < STORE_SPACE)
+		remedy(add(c, "store", CHECK_NOTE, "%.150s: %" PRIu64 " MiB are free", folder, (uint64_t)space.f_bavail * space.f_frsize >> 20),
+		       "a lower --store-bytes (1G), or another --store DIR");
+	else
+		add(c, "store", CHECK_OK, "%.150s%s", folder, is_new ? " (will be created)" : "");
+	if (!folders_only_has_landlock())
+		remedy(add(c, "store", CHECK_NOTE, "no Landlock in this kernel: hearth-store could write to other files of its user"),
+		       "Linux 5.13 or later, with landlock in the list of CONFIG_LSM or lsm=");
+}
+
 int check_machine(struct zygote *zygote, struct check_result **results_out, size_t *n_results_out)
 {
 	struct checks c = {.results = calloc(RESULTS_MAX, sizeof(*c.results))};
@@ -276,6 +311,7 @@ int check_machine(struct zygote *zygote, struct check_result **results_out, size
 	check_bpf(&c);
 	check_names(&c);
 	check_limits(&c);
+	check_store(&c);
 	check_confinement(&c, zygote);
 	*results_out = c.results;
 	*n_results_out = c.n;

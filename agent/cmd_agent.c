@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,17 +16,19 @@
 #include "agent/control.h"
 #include "agent/jit_report.h"
 #include "agent/log.h"
-#include "agent/output_dir.h"
+#include "agent/outputs.h"
 #include "agent/pace.h"
 #include "agent/rate_limit.h"
 #include "agent/session.h"
 #include "agent/stack_report.h"
+#include "agent/store_folder.h"
 #include "base/clock.h"
 #include "base/scope.h"
 #include "pprof/encode.h"
 
 #define INCOMPLETE_MAX	     5	 /* programs named a window */
 #define INCOMPLETE_PER_MILLE 999 /* complete stacks below which a program is named */
+#define DAY_NS		     (86400 * NS_PER_S)
 #define JIT_PER_MILLE	     10	 /* JIT code without names in fewer samples of a window is not spoken of */
 #define SLOW_FILES_PART	     2	 /* of a window may be spent waiting for files that are slow to read */
 
@@ -33,7 +36,8 @@ struct agent {
 	struct agent_options options;
 	struct zygote *zygote;
 	struct session *session;
-	struct output_dir *dir;
+	struct services *services; /* until outputs have them */
+	struct outputs *outputs;
 	struct pace pace;
 	struct control *control; /* NULL: none */
 	int argc; /* for reading all again on SIGHUP */
@@ -42,11 +46,11 @@ struct agent {
 	uint64_t start_ns;
 	uint64_t cpu_ns; /* own, at the end of the last window */
 	uint64_t own_ns, own_window_ns; /* hearth's own CPU in the last window, and its length */
-	bool end_now; /* the window at hand: something was changed */
+	bool is_sampled; /* the window at hand */
+	bool end_now;	 /* ... should end: something was changed */
 	struct accounting total;
 	bool said_no_kernel;
 	struct jit_report jit; /* programs that were spoken of */
-	bool writing_fails;
 	bool names_trouble, names_late;
 	uint64_t requests_late; /* for names, until the last window */
 };
@@ -64,6 +68,55 @@ static int catch_signals(struct agent *a)
 	return a->signal_fd < 0 ? -errno : 0;
 }
 
+/* Sampling, naming, storing, uploading. */
+static uint64_t own_cpu_ns(const struct agent *a)
+{
+	return session_cpu_ns(a->session) + outputs_cpu_ns(a->outputs);
+}
+
+static int open_outputs(struct agent *a, struct why *why)
+{
+	const struct agent_options *o = &a->options;
+	struct outputs_options options = {.services = a->services, .store_bytes = o->store_bytes, .store_age_ns = o->store_days * DAY_NS,
+					  .outbox_bytes = o->outbox_bytes, .outbox_age_ns = o->outbox_days * DAY_NS, .folder_bytes = o->output_bytes};
+	struct upload_config *config;
+	char folder[PATH_MAX];
+
+	if (agent_options_has_store(o)) {
+		options.store = folder;
+		int err = o->store ? store_folder_absolute(o->store, folder, sizeof(folder)) : store_folder_default(folder, sizeof(folder));
+		if (err < 0)
+			return why_set(why, err, "there is no place for the store: name one with --store DIR");
+		if (!o->store)
+			store_folder_make_above(folder);
+	}
+	int err = agent_options_sinks(o, &config, why);
+	if (err == 0) {
+		err = outputs_open(&options, config, &a->outputs, why);
+		if (err < 0)
+			upload_config_free(config);
+		else
+			a->services = NULL;
+	}
+	return err;
+}
+
+static void say_start(const struct agent *a)
+{
+	const struct agent_options *o = &a->options;
+	char folder[PATH_MAX] = "";
+
+	if (agent_options_has_store(o) && (o->store || store_folder_default(folder, sizeof(folder)) == 0))
+		log_line(LOG_INFO, "windows are kept in %s for %" PRIu64 " days, at most %" PRIu64 " MiB", o->store ? o->store : folder, o->store_days,
+			 o->store_bytes >> 20);
+	for (size_t i = 0; i < outputs_config(a->outputs)->n_sinks; i++) {
+		const struct sink_config *sink = &outputs_config(a->outputs)->sinks[i].config;
+		log_line(LOG_INFO, "windows go to %s: %s=%s", sink->name, sink_kind_name(sink->kind), sink->url);
+	}
+	log_line(LOG_INFO, "sampling %s on the whole machine at %" PRIu64 " Hz, windows of %.1f s", o->event.name, o->rate_hz,
+		 (double)o->window_ns / 1e9);
+}
+
 static struct pace_settings pace_settings(const struct agent_options *o)
 {
 	return (struct pace_settings){.rate_hz = o->rate_hz,
@@ -79,7 +132,8 @@ static void begin_window(struct agent *a)
 {
 	pace_begin_window(&a->pace, clock_ns(CLOCK_MONOTONIC), clock_ns(CLOCK_REALTIME));
 	session_set_rate(a->session, pace_rate_hz(&a->pace));
-	session_pause(a->session, !pace_is_sampling(&a->pace));
+	a->is_sampled = pace_is_sampling(&a->pace);
+	session_pause(a->session, !a->is_sampled);
 	session_set_weight(a->session, pace_weight(&a->pace));
 	a->end_now = false;
 }
@@ -124,9 +178,11 @@ static int start(struct agent *a)
 	if (err < 0)
 		why_set(&why, err, "setting up signals: %s", strerror(-err));
 	if (err == 0)
-		err = output_dir_open(o->output, o->output_bytes, &a->dir, &why);
+		err = open_outputs(a, &why);
 	if (err == 0)
 		err = session_open(&options, &a->session, &why);
+	if (err == 0)
+		err = outputs_wait(a->outputs, &why);
 	if (err == 0)
 		err = session_start(a->session, &why);
 	if (err < 0) {
@@ -136,11 +192,10 @@ static int start(struct agent *a)
 	open_control(a);
 	struct pace_settings pace = pace_settings(o);
 	pace_init(&a->pace, &pace);
-	a->cpu_ns = session_cpu_ns(a->session);
+	a->cpu_ns = own_cpu_ns(a);
 	a->start_ns = clock_ns(CLOCK_MONOTONIC);
 	begin_window(a);
-	log_line(LOG_INFO, "sampling %s on the whole machine at %" PRIu64 " Hz, windows of %.1f s into %s", o->event.name,
-		 o->rate_hz, (double)o->window_ns / 1e9, o->output);
+	say_start(a);
 	if (cgroup_names_is_inside(NULL))
 		log_line(LOG_WARNING, "hearth is in a cgroup namespace of its own: labels know containers and units below it only; give its "
 				      "container the host's (docker: --cgroupns=host)");
@@ -150,7 +205,7 @@ static int start(struct agent *a)
 static void govern(struct agent *a, const struct accounting *account, uint64_t duration_ns)
 {
 	struct session_stats stats;
-	uint64_t cpu_ns = session_cpu_ns(a->session), own_ns = cpu_ns - a->cpu_ns + account->program_ns;
+	uint64_t cpu_ns = own_cpu_ns(a), own_ns = cpu_ns - a->cpu_ns + account->program_ns;
 	uint64_t before_hz = pace_rate_hz(&a->pace);
 
 	a->cpu_ns = cpu_ns;
@@ -164,34 +219,6 @@ static void govern(struct agent *a, const struct accounting *account, uint64_t d
 		 " Hz now, was %" PRIu64,
 		 100 * (double)own_ns / ((double)duration_ns * stats.cpus), 100 * a->options.max_share,
 		 pace_rate_hz(&a->pace), before_hz);
-}
-
-/* A full disk is said when it begins and when it is over, not in every window. */
-static void write_window(struct agent *a, const struct profile *profile, const struct accounting *account)
-{
-	const char *path;
-	char text[1024];
-	struct why why;
-
-	AUTO_FREE uint8_t *bytes = NULL;
-	size_t n = 0;
-
-	int err = profile_encode(profile, &bytes, &n);
-	if (err < 0)
-		why_set(&why, err, "encoding a window: %s", strerror(-err));
-	else
-		err = output_dir_write(a->dir, profile->time_ns, bytes, n, &path, &why);
-	accounting_describe(account, text, sizeof(text));
-	if (err < 0) {
-		if (!a->writing_fails)
-			log_line(LOG_ERROR, "%s; sampling goes on, windows are lost until this is mended", why.text);
-		log_line(LOG_INFO, "window lost: %s", text);
-	} else {
-		if (a->writing_fails)
-			log_line(LOG_WARNING, "writing works again");
-		log_line(LOG_INFO, "window %s: %s", path, text);
-	}
-	a->writing_fails = err < 0;
 }
 
 /* JIT code without names: once for each program, not in every window. */
@@ -254,6 +281,7 @@ static int end_window(struct agent *a)
 {
 	struct profile *profile = NULL;
 	struct accounting account;
+	char text[1024];
 
 	int err = session_end_window(a->session, &account, &profile);
 	accounting_add(&a->total, &account);
@@ -272,14 +300,30 @@ static int end_window(struct agent *a)
 	say_names_trouble(a);
 	say_late_names(a);
 	/* A window without sampling is none. */
-	if (pace_is_sampling(&a->pace) || account.samples) {
-		write_window(a, profile, &account);
+	if (a->is_sampled) {
+		accounting_describe(&account, text, sizeof(text));
+		outputs_put(a->outputs, profile, text);
 		say_incomplete(profile);
 		say_jit(a, &account);
 	}
+	outputs_refresh(a->outputs);
 	govern(a, &account, (uint64_t)profile->duration_ns);
 	profile_free(profile);
 	return 0;
+}
+
+static void change_sinks(struct agent *a)
+{
+	struct upload_config *config;
+	struct why why = {"out of memory"};
+
+	int err = agent_options_sinks(&a->options, &config, &why);
+	if (err == 0 && (err = outputs_reconfigure(a->outputs, config)) < 0) {
+		why_set(&why, err, "telling the processes that send: %s", strerror(-err));
+		upload_config_free(config);
+	}
+	if (err < 0)
+		log_line(LOG_ERROR, "the sinks stay as they were until the next SIGHUP or restart: %s", why.text);
 }
 
 /* All or nothing: a file with anything wrong in it changes nothing. */
@@ -304,6 +348,8 @@ static void reload(struct agent *a)
 	}
 	if (change.log)
 		log_setup(a->options.log_format == 1, a->options.quiet);
+	if (change.sinks)
+		change_sinks(a);
 	if (change.sampling) {
 		struct pace_settings pace = pace_settings(&a->options);
 		pace_set(&a->pace, &pace);
@@ -312,6 +358,23 @@ static void reload(struct agent *a)
 	log_line(LOG_INFO, "configuration read again: %s", change.live[0] ? change.live : "nothing changed");
 	if (change.restart[0])
 		log_line(LOG_WARNING, "these take effect after a restart only: %s", change.restart);
+}
+
+/* Of each server what it has got, and what is wrong with it. */
+static void describe_sinks(const struct agent *a, struct control_reply *reply)
+{
+	const struct upload_config *config = outputs_config(a->outputs);
+
+	for (size_t i = 0; i < config->n_sinks; i++) {
+		char name[SINK_NAME_MAX + 8];
+		struct upload_status status;
+		if (config->sinks[i].config.kind == SINK_DIR)
+			continue;
+		outputs_status(a->outputs, i, &status);
+		snprintf(name, sizeof(name), "sink_%s", config->sinks[i].config.name);
+		control_reply_add(reply, name, "sent %" PRIu64 " windows, dropped %" PRIu64 ", %" PRIu64 " bytes%s%s", status.windows_sent, status.windows_dropped,
+				  status.bytes_sent, status.last_error[0] ? "; " : "", status.last_error);
+	}
 }
 
 static void describe_state(const struct agent *a, struct control_reply *reply)
@@ -340,6 +403,7 @@ static void describe_state(const struct agent *a, struct control_reply *reply)
 	control_reply_add(reply, "uptime_s", "%.0f", (double)(now_ns - a->start_ns) / 1e9);
 	control_reply_add(reply, "pid", "%d", (int)getpid());
 	control_reply_add(reply, "version", "%s", HEARTH_VERSION);
+	describe_sinks(a, reply);
 	if (a->options.config)
 		control_reply_add(reply, "config", "%s", a->options.config);
 }
@@ -390,7 +454,6 @@ static bool told_to_stop(struct agent *a)
 	return false;
 }
 
-/* The settings of the window that ends stay until it has ended: end_window() looks at whether it was sampled. */
 static int next_window(struct agent *a)
 {
 	int err = end_window(a);
@@ -410,19 +473,26 @@ static int run(struct agent *a)
 			err = next_window(a);
 			continue;
 		}
-		struct pollfd fds[] = {
+		struct pollfd fds[3 + OUTPUTS_FDS] = {
 			{.fd = session_fd(a->session), .events = POLLIN},
 			{.fd = a->signal_fd, .events = POLLIN},
 			{.fd = a->control ? control_fd(a->control) : -1, .events = POLLIN},
 		};
-		uint64_t left_ms = (due_ns - now_ns) / 1000000 + 1;
-		if (poll(fds, 3, (int)left_ms) < 0 && errno != EINTR)
+		uint64_t outputs_due_ns = outputs_poll(a->outputs, fds + 3);
+		if (due_ns > outputs_due_ns)
+			due_ns = outputs_due_ns;
+		uint64_t left_ms = due_ns > now_ns ? (due_ns - now_ns) / NS_PER_MS + 1 : 0;
+		if (poll(fds, 3 + OUTPUTS_FDS, (int)left_ms) < 0 && errno != EINTR)
 			return -errno;
 		if (told_to_stop(a))
 			break;
 		if (a->control)
 			control_work(a->control, clock_ns(CLOCK_MONOTONIC), obey, a);
 		err = session_work(a->session);
+		if (outputs_work(a->outputs) < 0 && err == 0) {
+			log_line(LOG_ERROR, "the process that keeps hearth-store running has died: windows cannot be kept any more");
+			err = -ECHILD;
+		}
 	}
 	session_stop(a->session);
 	int last_err = end_window(a);
@@ -438,16 +508,24 @@ int cmd_agent(int argc, char **argv, struct zygote *zygote)
 	if (status)
 		return status - 1;
 	log_setup(a.options.log_format == 1, a.options.quiet);
-	int err = start(&a);
+	/* First of all: what it forks later holds nothing of what is loaded here. */
+	int err = outputs_services_create(&a.services);
+	if (err < 0)
+		log_line(LOG_ERROR, "starting the process that keeps hearth-store running: %s", strerror(-err));
+	else
+		err = start(&a);
 	if (err == 0) {
 		err = run(&a);
 		if (err < 0)
 			log_line(LOG_ERROR, "sampling ended: %s", strerror(-err));
+		outputs_close(a.outputs);
+		a.outputs = NULL;
 		accounting_describe(&a.total, text, sizeof(text));
 		log_line(LOG_INFO, "stopped after %" PRIu64 " windows: %s", a.total.windows, text);
 	}
+	outputs_close(a.outputs);
+	services_destroy(a.services);
 	session_close(a.session);
-	output_dir_close(a.dir);
 	control_close(a.control);
 	agent_options_deinit(&a.options);
 	if (a.signal_fd >= 0)

@@ -24,7 +24,7 @@ static const char HELP[] = "Usage: hearth control status | rate HZ --for SECONDS
 			   "  resume                    sample again, at its own rate\n"
 			   "\n"
 			   "      --for SECONDS         such as 30 or 5m\n"
-			   "      --socket PATH         control socket of the agent (/run/hearth/control.sock for root)\n"
+			   "      --socket PATH         control socket of the agent (HEARTH_CONTROL, or /run/hearth/control.sock for root)\n"
 			   "      --json                one JSON object on standard output\n"
 			   "  -h, --help                this text\n"
 			   "\n"
@@ -101,6 +101,9 @@ static int parse(int argc, char **argv, struct asked *asked)
 	int status = make_line(argc, argv, asked);
 	if (status)
 		return status;
+	const char *variable = getenv("HEARTH_CONTROL");
+	if (!*asked->path && variable && *variable && strlen(variable) < sizeof(asked->path))
+		strcpy(asked->path, variable);
 	if (!*asked->path && control_path(asked->path, sizeof(asked->path)) < 0)
 		return DONE(usage_error("control", "--socket PATH is needed: neither $RUNTIME_DIRECTORY nor $XDG_RUNTIME_DIR is set"));
 	return 0;

@@ -41,5 +41,5 @@ void config_problem_describe(const struct config_problem *problem, const char *f
 	if (problem->line)
 		snprintf(out, out_bytes, "%s:%u: %s", file, problem->line, problem->text);
 	else
-		snprintf(out, out_bytes, "%s: %s", file, problem->text);
+		snprintf(out, out_bytes, "%s", problem->text);
 }

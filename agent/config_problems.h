@@ -7,7 +7,7 @@
 #define CONFIG_PROBLEMS_MAX 100
 
 struct config_problem {
-	unsigned line; /* 0: of the whole file */
+	unsigned line; /* 0: not of one line, or not of the file */
 	char text[512];
 };
 
@@ -22,7 +22,7 @@ __attribute__((format(printf, 3, 4))) void config_problem(struct config_problems
 
 void config_problems_sort(struct config_problems *problems);
 
-/* "FILE:LINE: TEXT" of one. */
+/* "FILE:LINE: TEXT" of one; TEXT alone where there is no line. */
 void config_problem_describe(const struct config_problem *problem, const char *file, char *out, size_t out_bytes);
 
 #endif

@@ -51,9 +51,11 @@ int folder_sink_window(struct folder_sink *f, uint64_t number, int64_t time_ns, 
 {
 	if (f->sink == SIZE_MAX)
 		return 0;
-	/* In their order: what is still to come first out of the store does. */
-	if (number && f->behind)
+	/* In their order: what is still to come first out of the store does; and now is a good time to try again. */
+	if (number && f->behind) {
+		f->retry_ns = 0;
 		return 0;
+	}
 	int err = write_file(f, time_ns, bytes, n, why);
 	if (err == 0)
 		mark(f, number);

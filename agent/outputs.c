@@ -20,6 +20,9 @@
 #define CLOSE_MS 1000 /* that it may take to close the store */
 #define LET_GO_NS (2 * NS_PER_S) /* that hearth-upload may take to end */
 
+#define DAY_NS	  (86400 * NS_PER_S)
+#define HOUR_NS	  (3600 * NS_PER_S)
+
 enum { SERVICE_STORE, SERVICE_UPLOAD, SERVICES };
 
 struct outputs {
@@ -36,6 +39,9 @@ struct outputs {
 	bool config_pending;	/* hearth-upload is */
 	uint64_t retry_ns;
 	uint64_t let_go_ns; /* when hearth-upload was; 0: it was not */
+	struct store_report said; /* as it was when it was spoken of */
+	uint64_t said_ns[STORE_SINKS_MAX];
+	bool said_evicting;
 };
 
 static int run_upload(const int *fds, size_t n_fds, const void *argument, size_t n_bytes)
@@ -353,8 +359,34 @@ int outputs_work(struct outputs *o)
 	return err == -EPIPE ? err : 0;
 }
 
+/* What the store's budgets cost: the oldest windows, once; windows that servers will not get, once an hour. */
+static void say_budgets(struct outputs *o)
+{
+	struct store_client_stats stats;
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+
+	store_client_stats(o->store, &stats);
+	const struct store_stats *now = &stats.report.store;
+	if (now->windows_evicted && !o->said_evicting) {
+		log_line(LOG_INFO, "the store is as large as it may be (--store-bytes): the oldest windows go, before they are %" PRIu64 " days old",
+			 (uint64_t)(o->options.store_age_ns / DAY_NS));
+		o->said_evicting = true;
+	}
+	for (size_t i = 0; i < o->config->n_sinks; i++) {
+		if (now->outbox_dropped[i] < o->said.store.outbox_dropped[i])
+			o->said.store.outbox_dropped[i] = 0; /* another process counts */
+		if (now->outbox_dropped[i] == o->said.store.outbox_dropped[i] || (o->said_ns[i] && now_ns < o->said_ns[i] + HOUR_NS))
+			continue;
+		log_line(LOG_WARNING, "%s: %" PRIu64 " windows were passed over that it has not got: they were too old or too many (--outbox-days, --outbox-bytes)",
+			 o->config->sinks[i].config.name, now->outbox_dropped[i] - o->said.store.outbox_dropped[i]);
+		o->said.store.outbox_dropped[i] = now->outbox_dropped[i];
+		o->said_ns[i] = now_ns;
+	}
+}
+
 void outputs_refresh(struct outputs *o)
 {
+	say_budgets(o);
 	if (sink_files_refresh(o->files)) {
 		o->config->serial++;
 		o->sinks_pending = o->config_pending = true;
@@ -397,6 +429,8 @@ int outputs_reconfigure(struct outputs *o, struct upload_config *config)
 	o->config = config;
 	o->files = files;
 	o->has_uploads = has_uploads(config);
+	memset(&o->said, 0, sizeof(o->said));
+	memset(o->said_ns, 0, sizeof(o->said_ns));
 	say_files(o);
 	if (same) {
 		o->sinks_pending = o->config_pending = true;
@@ -448,12 +482,29 @@ static void finish(struct outputs *o)
 	services_end(o->services, SERVICE_UPLOAD);
 }
 
+/* What each server got. */
+static void say_sent(const struct outputs *o)
+{
+	struct upload_status status;
+
+	for (size_t i = 0; i < o->config->n_sinks; i++) {
+		const struct sink_config *sink = &o->config->sinks[i].config;
+		outputs_status(o, i, &status);
+		if (sink->kind != SINK_DIR)
+			log_line(LOG_INFO, "%s: %" PRIu64 " windows sent in %" PRIu64 " requests (%" PRIu64 " KiB), %" PRIu64 " refused%s%s", sink->name,
+				 status.windows_sent, status.requests, status.bytes_sent >> 10, status.windows_dropped, status.last_error[0] ? "; " : "",
+				 status.last_error);
+	}
+}
+
 void outputs_close(struct outputs *o)
 {
 	if (!o)
 		return;
-	if (o->store && o->services)
+	if (o->store && o->services) {
 		finish(o);
+		say_sent(o);
+	}
 	store_client_destroy(o->store);
 	upload_client_destroy(o->upload);
 	sink_files_destroy(o->files);

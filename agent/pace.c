@@ -43,7 +43,11 @@ void pace_begin_window(struct pace *p, uint64_t monotonic_ns, uint64_t wall_ns)
 		if (length_ns < s->window_ns / 10)
 			length_ns += s->window_ns;
 	}
-	p->end_ns = monotonic_ns + length_ns;
+	/* Without jitter windows keep the beat of the first; one that was missed altogether is not made up for. */
+	if (!s->is_jittered && p->end_ns && p->end_ns <= monotonic_ns && monotonic_ns - p->end_ns < length_ns)
+		p->end_ns += length_ns;
+	else
+		p->end_ns = monotonic_ns + length_ns;
 	p->is_left_out = is_left_out(s, wall_ns);
 }
 

@@ -34,7 +34,7 @@ struct pace {
 
 void pace_init(struct pace *p, const struct pace_settings *settings);
 
-/* A window begins. monotonic_ns, wall_ns: now. Sets when it ends, and whether it is sampled. With jitter a window ends when the wall clock, modulo its length, is at
+/* A window begins. monotonic_ns, wall_ns: now. Sets when it ends, and whether it is sampled. Without jitter windows keep the beat of the first. With it a window ends when the wall clock, modulo its length, is at
  * the host's phase; one that would be shorter than a tenth is made longer, so that a clock that is set costs one odd window. */
 void pace_begin_window(struct pace *p, uint64_t monotonic_ns, uint64_t wall_ns);
 

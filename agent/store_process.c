@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/folder_sink.h"
@@ -25,6 +26,7 @@
 #define STATUS_MESSAGE 2
 
 #define MAINTAIN_NS	 (10 * NS_PER_S) /* when there was nothing to do */
+#define FINISH_NS	 (NS_PER_S / 2)
 #define MAINTAIN_STEP_NS (5 * NS_PER_MS) /* between steps: what is not urgent takes at most two thirds of a CPU at nice 10 */
 
 struct store_process {
@@ -112,6 +114,7 @@ static int confine(struct store_process *p, struct why *why)
 		if (err < 0)
 			return err;
 	}
+	tzset(); /* names of files have a time, and the library reads its file of zones whenever it first needs one */
 	int err = folders_only_enter(folders, n, p->settings.bare);
 	return err < 0 ? why_set(why, err, "confining the process of the store: %s", strerror(-err)) : 0;
 }
@@ -358,6 +361,16 @@ static int serve(struct store_process *p)
 	return err;
 }
 
+/* Folders get what the store has, as far as there is time for it; the rest comes with the next start. */
+static void finish_folders(struct store_process *p)
+{
+	uint64_t limit_ns = clock_ns(CLOCK_MONOTONIC) + FINISH_NS, now_ns;
+
+	for (size_t i = 0; i < p->n_folders; i++)
+		while ((now_ns = clock_ns(CLOCK_MONOTONIC)) < limit_ns && folder_sink_due_ns(&p->folders[i]) <= now_ns)
+			folder_sink_catch_up(&p->folders[i], now_ns);
+}
+
 static void end(struct store_process *p)
 {
 	for (size_t i = 0; i < p->n_folders; i++)
@@ -386,6 +399,7 @@ int store_process_run(const int *fds, size_t n_fds, const void *argument, size_t
 		err = serve(p);
 		if (err != -EPIPE)
 			status = STATUS_MESSAGE;
+		finish_folders(p);
 	}
 	end(p);
 	return status;

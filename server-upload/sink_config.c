@@ -504,6 +504,49 @@ bool sink_config_is_equal(const struct sink_config *a, const struct sink_config 
 	       a->series_max == b->series_max && a->insecure_http_auth == b->insecure_http_auth;
 }
 
+static int copy_text(char **to, const char *from)
+{
+	*to = from ? strdup(from) : NULL;
+	return from && !*to ? -ENOMEM : 0;
+}
+
+static int copy_pairs(struct sink_pair *to, size_t *n_to, const struct sink_pair *from, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		/* Counted when it is whole or in part: sink_config_deinit() takes both. */
+		++*n_to;
+		if (copy_text(&to[i].name, from[i].name) < 0 || copy_text(&to[i].value, from[i].value) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int copy_all(struct sink_config *to, const struct sink_config *from)
+{
+	*to = (struct sink_config){.kind = from->kind, .bytes_per_s = from->bytes_per_s, .timeout_s = from->timeout_s, .series_max = from->series_max,
+				   .insecure_http_auth = from->insecure_http_auth};
+	memcpy(to->name, from->name, sizeof(to->name));
+	if (copy_text(&to->url, from->url) < 0 || copy_text(&to->tenant, from->tenant) < 0 ||
+	    copy_text(&to->bearer_token_file, from->bearer_token_file) < 0 || copy_text(&to->basic_user, from->basic_user) < 0 ||
+	    copy_text(&to->basic_password_file, from->basic_password_file) < 0 || copy_text(&to->ca_file, from->ca_file) < 0 ||
+	    copy_text(&to->cert_file, from->cert_file) < 0 || copy_text(&to->key_file, from->key_file) < 0 || copy_text(&to->proxy, from->proxy) < 0 ||
+	    copy_pairs(to->labels, &to->n_labels, from->labels, from->n_labels) < 0)
+		return -ENOMEM;
+	return copy_pairs(to->headers, &to->n_headers, from->headers, from->n_headers);
+}
+
+int sink_config_copy(const struct sink_config *from, struct sink_config *to_out)
+{
+	struct sink_config copy;
+
+	int err = copy_all(&copy, from);
+	if (err < 0)
+		sink_config_deinit(&copy);
+	else
+		*to_out = copy;
+	return err;
+}
+
 void sink_config_deinit(struct sink_config *sink)
 {
 	char *const strings[] = {sink->url,	       sink->tenant,  sink->bearer_token_file, sink->basic_user, sink->basic_password_file,

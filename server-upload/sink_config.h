@@ -46,6 +46,8 @@ int sink_config_set(struct sink_config *sink, const char *key, const char *value
 int sink_config_check(const struct sink_config *sink, struct why *why);
 /* Give each sink without a name its default one, and check that all differ. Returns 0, or -EINVAL with why. */
 int sink_config_name_all(struct sink_config *const *sinks, size_t n, struct why *why);
+/* to_out: sink_config_deinit(). Returns 0 or -ENOMEM. */
+int sink_config_copy(const struct sink_config *from, struct sink_config *to_out);
 bool sink_config_is_equal(const struct sink_config *a, const struct sink_config *b);
 /* The names that sink_config_set() knows; "labels." and "headers." stand for all that begin so. Ends in NULL. */
 const char *const *sink_config_keys(void);

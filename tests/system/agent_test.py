@@ -132,8 +132,10 @@ def governor():
 @test("bad usage and bad places are one line")
 def refused():
     for status, words, arguments in (
-            (2, "--output DIR", []), (2, "neither text nor json", ["--output", "x", "--log-format", "xml"]),
-            (2, "0.1 s", ["--output", "x", "--window", "0.05"]), (2, "percentage", ["--output", "x", "--max-cpu", "0"]),
+            (2, "--output DIR", ["--store", "none"]), (2, "needs a store", ["--store", "none", "--upload", "http=http://localhost/"]),
+            (2, "KIND=URL", ["--upload", "localhost"]), (2, "same folder", ["--store", "x", "--output", "x"]), (2, "--store-days", ["--store-days", "0"]),
+            (2, "none of text, json", ["--output", "x", "--log-format", "xml"]),
+            (2, "from 100ms to 1h", ["--output", "x", "--window", "0.05"]), (2, "percentage", ["--output", "x", "--max-cpu", "0"]),
             (2, "not a clock", ["--output", "x", "-e", "page-faults"]), (2, "no event", ["--output", "x", "-e", "y"]),
             (1, "max_sample_rate", ["--output", "x", "-F", "999999"]), (1, "no/where", ["--output", "no/where"])):
         done = hearth("agent", *arguments)

@@ -37,7 +37,10 @@ def run(needs_root=True, at_once=1):
     scratch = tempfile.mkdtemp(prefix="hearth-test-")
     atexit.register(shutil.rmtree, scratch, True)
     os.chdir(scratch)
+    os.environ["HEARTH_WINDOW_JITTER"] = "false"  # windows are counted
+    os.environ["HEARTH_CONTROL"] = os.path.join(scratch, "run", "control.sock")  # not the socket of the machine's own agent
     os.environ["CACHE_DIRECTORY"] = os.path.join(scratch, "cache")  # not the machine's name tables
+    os.environ["STATE_DIRECTORY"] = os.path.join(scratch, "state")  # nor its store
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     tests = [(name, function) for name, function in TESTS if wanted in name]
     failed = 0

@@ -167,7 +167,7 @@ static int set_up(void **state)
 	char path[128];
 
 	(void)state;
-	has_landlock = folders_only_has_landlock();
+	has_landlock = !RUNNING_ON_VALGRIND && folders_only_has_landlock();
 	snprintf(scratch, sizeof(scratch), "/tmp/hearth-folders-XXXXXX");
 	if (!mkdtemp(scratch))
 		return -1;

@@ -24,6 +24,12 @@ static void plain_windows(void **state)
 	assert_true(pace_is_sampling(&p));
 	assert_int_equal(pace_rate_hz(&p), 19);
 	assert_true(pace_weight(&p) == 1);
+	pace_begin_window(&p, 112 * S, WALL); /* late: the beat stays */
+	assert_int_equal(p.end_ns, 120 * S);
+	pace_begin_window(&p, 115 * S, WALL); /* ended early */
+	assert_int_equal(p.end_ns, 125 * S);
+	pace_begin_window(&p, 140 * S, WALL); /* one was missed */
+	assert_int_equal(p.end_ns, 150 * S);
 }
 
 /* Whenever it begins: from the second window on the ends are one beat, and hosts' beats lie all over the window. */

@@ -150,6 +150,11 @@ static void settings(void **state)
 	assert_int_equal(sink.timeout_s, 60);
 	assert_int_equal(sink.series_max, 100);
 	assert_true(sink.insecure_http_auth);
+	struct sink_config copy;
+	assert_int_equal(sink_config_copy(&sink, &copy), 0);
+	assert_true(sink_config_is_equal(&sink, &copy));
+	assert_string_equal(copy.proxy, "http://proxy:3128");
+	sink_config_deinit(&copy);
 	/* Again: replaced, or taken out. */
 	assert_int_equal(sink_config_set(&sink, "labels.env", "test", &why), 0);
 	assert_int_equal(sink_config_set(&sink, "headers.x-team", "other", &why), 0);
