@@ -16,7 +16,8 @@
 #include "pprof/encode.h"
 #include "server-upload/upload_process.h"
 
-#define BEGIN_MS 5000 /* that the beginning of hearth-store is waited for */
+#define BEGIN_MS 2000 /* that the beginning of hearth-store is waited for */
+#define BUSY_MS  5000 /* ... while the one of an agent that was killed still finishes */
 #define CLOSE_MS 1000 /* that it may take to close the store */
 #define LET_GO_NS (2 * NS_PER_S) /* that hearth-upload may take to end */
 
@@ -215,13 +216,16 @@ static int wait_some(struct outputs *o, uint64_t limit_ns)
 
 int outputs_wait(struct outputs *o, struct why *why)
 {
-	uint64_t limit_ns = clock_ns(CLOCK_MONOTONIC) + BEGIN_MS * NS_PER_MS;
+	uint64_t begin_ns = clock_ns(CLOCK_MONOTONIC);
 	enum store_client_state state;
 	int err = 0;
 
-	/* Whoever was killed may still have a hearth-store that finishes: -EBUSY is waited for. */
-	while (((state = store_client_state(o->store, &err, why)) == STORE_CLIENT_STARTING || (state == STORE_CLIENT_FAILS && err == -EBUSY)) &&
-	       clock_ns(CLOCK_MONOTONIC) < limit_ns) {
+	for (;;) {
+		state = store_client_state(o->store, &err, why);
+		bool is_busy = state == STORE_CLIENT_FAILS && err == -EBUSY;
+		uint64_t limit_ns = begin_ns + (is_busy ? BUSY_MS : BEGIN_MS) * NS_PER_MS;
+		if ((state != STORE_CLIENT_STARTING && !is_busy) || clock_ns(CLOCK_MONOTONIC) >= limit_ns)
+			break;
 		if (wait_some(o, limit_ns) < 0)
 			return why_set(why, -EPIPE, "the process that keeps hearth-store running has died");
 	}

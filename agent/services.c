@@ -18,7 +18,8 @@
 #include "symbolizer/confine.h"
 
 #define STATUS_SETUP	125 /* exit status of a service that could not be set up */
-#define DESTROY_MS	(SERVICES_GRACE_MS + 1000)
+#define DEATH_MS	300 /* that a killed process may take to be gone */
+#define DESTROY_MS	(SERVICES_GRACE_MS + DEATH_MS + 500)
 
 /* message_head.detail is the service. START: result 0, the argument, the descriptors. STARTED: result is the pid, or an errno. */
 enum order { ORDER_START = 1, ORDER_END, ORDER_STARTED, ORDER_ENDED, ORDERS };
@@ -53,6 +54,7 @@ struct keeper {
 	const struct service *table;
 	size_t n;
 	pid_t pids[SERVICES_MAX]; /* 0: does not run */
+	bool killed[SERVICES_MAX];
 };
 
 static void ignore_signals(void)
@@ -124,9 +126,18 @@ static void fork_service(struct keeper *k, unsigned which, const struct message 
 	if (pid == 0)
 		live(k, which, m);
 	int err = pid < 0 ? -errno : 0;
-	if (pid > 0)
+	if (pid > 0) {
 		k->pids[which] = pid;
+		k->killed[which] = false;
+	}
 	tell_started(k, which, err < 0 ? err : pid);
+}
+
+static void end_service(struct keeper *k, unsigned which)
+{
+	if (k->pids[which])
+		kill(k->pids[which], SIGKILL);
+	k->killed[which] = true;
 }
 
 static bool take_order(struct keeper *k)
@@ -139,8 +150,8 @@ static bool take_order(struct keeper *k)
 	bool known = which < k->n && m.n_fds <= SERVICE_FDS_MAX;
 	if (known && m.head.kind == ORDER_START)
 		fork_service(k, which, &m);
-	else if (known && m.head.kind == ORDER_END && k->pids[which])
-		kill(k->pids[which], SIGKILL);
+	else if (known && m.head.kind == ORDER_END)
+		end_service(k, which);
 	message_close(&m);
 	return known;
 }
@@ -172,20 +183,22 @@ static size_t reap(struct keeper *k)
 /* The agent is gone: so are the other ends of their sockets. */
 static void end_all(struct keeper *k)
 {
-	uint64_t limit_ns = clock_ns(CLOCK_MONOTONIC) + SERVICES_GRACE_MS * NS_PER_MS;
-	bool killed = false;
+	uint64_t limit_ns = clock_ns(CLOCK_MONOTONIC);
+	bool all_killed = true;
 
+	for (unsigned i = 0; i < k->n; i++)
+		all_killed = all_killed && (!k->pids[i] || k->killed[i]);
+	if (!all_killed)
+		limit_ns += SERVICES_GRACE_MS * NS_PER_MS;
 	while (reap(k)) {
 		struct pollfd ready = {.fd = k->signal_fd, .events = POLLIN};
 		struct signalfd_siginfo info;
-		if (clock_ns(CLOCK_MONOTONIC) >= limit_ns && !killed) {
-			for (unsigned i = 0; i < k->n; i++)
-				if (k->pids[i])
-					kill(k->pids[i], SIGKILL);
-			killed = true;
-		} else if (killed && clock_ns(CLOCK_MONOTONIC) >= limit_ns + NS_PER_S) {
+		uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+		if (now_ns >= limit_ns + DEATH_MS * NS_PER_MS)
 			return; /* it hangs in the kernel; it dies when it comes out */
-		}
+		for (unsigned i = 0; now_ns >= limit_ns && i < k->n; i++)
+			if (k->pids[i] && !k->killed[i])
+				end_service(k, i);
 		poll(&ready, 1, 20);
 		(void)!read(k->signal_fd, &info, sizeof(info));
 	}

@@ -74,7 +74,7 @@ pid_t services_pid(const struct services *s, unsigned service);
 /* CPU time of all services, those that ended included. */
 uint64_t services_cpu_ns(const struct services *s);
 
-/* Ends all, after SERVICES_GRACE_MS by force. NULL is legal. */
+/* Ends all, after SERVICES_GRACE_MS by force; whoever was told to end by services_end() has no time left. NULL is legal. */
 void services_destroy(struct services *s);
 
 #endif

@@ -116,16 +116,14 @@ int upload_process_run(int agent_socket, int store_socket)
 static struct upload_config *config_of(const char *const *sinks, bool with_token)
 {
 	struct upload_config *config = calloc(1, sizeof(*config));
-	struct sink_config parsed[SINKS_MAX], *all[SINKS_MAX];
+	struct sink_config parsed[SINKS_MAX], *list[SINKS_MAX];
 	struct why why = {""};
 	size_t n = 0;
 
 	assert_non_null(config);
-	for (; sinks[n]; n++) {
-		assert_int_equal(sink_config_parse(sinks[n], &parsed[n], &why), 0);
-		all[n] = &parsed[n];
-	}
-	assert_int_equal(sink_config_name_all(all, n, &why), 0);
+	for (; sinks[n]; n++)
+		assert_int_equal(sink_config_parse(sinks[n], list[n] = &parsed[n], &why), 0);
+	assert_int_equal(sink_config_name_all(list, n, &why), 0);
 	for (size_t i = 0; i < n; i++) {
 		if (with_token && parsed[i].kind != SINK_DIR)
 			assert_int_equal(sink_config_set(&parsed[i], "bearer_token_file", token, &why), 0);
