@@ -43,7 +43,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(sort $(wildcard tests/
 GENERATED := $(B)/bpf/sample.skel.h $(B)/pprof/profile.pb-c.h $(B)/pprof/flame_assets.h
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps test-deps bench-deps run test test-unit test-asan test-valgrind test-system test-kernels test-setup \
+.PHONY: all help deps test-deps bench-deps run test test-unit test-asan test-store test-valgrind test-system test-kernels test-setup \
 	test-cfi test-names test-fuzz fuzz-cfi bench bench-cfi bench-confine bench-accuracy bench-programs install uninstall clean bench-window-names bench-names bench-labels bench-store \
 	test-upload test-upload-fleet bench-upload
 .DELETE_ON_ERROR:
@@ -97,7 +97,7 @@ compile_commands.json: $(SRCS) Makefile ## for editors and clang tools
 	$(call say,JSON,$@)(echo '['; first=; for file in $(SRCS); do echo "$$first{\"directory\":\"$(CURDIR)\",\"file\":\"$$file\"," \
 		"\"command\":\"$(CC) $(subst ",\\\",$(HEARTH_CPPFLAGS) $(HEARTH_CFLAGS)) -c $$file\"}"; first=,; done; echo ']') >$@
 
--include $(patsubst %.o,%.d,$(LIB_OBJS) $(B)/agent/main.o) $(addsuffix .d,$(UNIT)) $(wildcard $(B)/bpf/*.d $(B)/tests/cfi/*.d $(B)/tests/names/*.d $(B)/tests/fuzz/*.d $(B)/tests/hostile/*.d $(B)/tests/upload/*.d)
+-include $(patsubst %.o,%.d,$(LIB_OBJS) $(B)/agent/main.o) $(addsuffix .d,$(UNIT)) $(wildcard $(B)/bpf/*.d $(B)/tests/cfi/*.d $(B)/tests/names/*.d $(B)/tests/fuzz/*.d $(B)/tests/hostile/*.d $(B)/tests/upload/*.d $(B)/tests/store/*.d $(B)/bench/*.d)
 
 # --- install -----------------------------------------------------------------------------------------------
 
@@ -147,6 +147,10 @@ test-cfi: $(B)/tests/cfi/oracle ## every row of every ELF file below /usr/bin an
 soak: test-deps ## a day's worth of windows in 20 minutes over changing processes: flat memory (root); SOAK="--seconds 600 --windows 4320"
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/soak/run $(SOAK)
+test-store: $(B)/tests/store/crash ## kill -9 the store's writer at 200 random moments; ROUNDS=
+	$(Q)$(B)/tests/store/crash $(or $(ROUNDS),200)
+$(B)/tests/store/crash: $(B)/tests/store/crash.o $(B)/tests/store/replay.o $(B)/tests/store/profile_text.o $(B)/libhearth.a
+	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ -lm $(HEARTH_LDLIBS) $(LDLIBS)
 test-fuzz: ## each fuzz target for two seconds, with one seed
 	$(Q)tests/run fuzz
 test-setup: ## the README's commands in a fresh Debian 12

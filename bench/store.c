@@ -183,7 +183,9 @@ int main(int argc, char **argv)
 
 	if (days < 1 || !path)
 		return 2;
-	write_days(path, days, argv + 3, argc > 3 ? argc - 3 : 0);
+	snprintf(command, sizeof(command), "%s/windows-000001.db", path);
+	if (access(command, F_OK) < 0) /* a folder that has a store is only read */
+		write_days(path, days, argv + 3, argc > 3 ? argc - 3 : 0);
 	query(path, days, 1);
 	query(path, days, 24);
 	query(path, days, 24 * days);

@@ -161,18 +161,27 @@ static bool same_entry(const struct dictionary *d, enum dictionary_table table, 
 
 /* ---- indices ---- */
 
+static uint8_t tag_of(uint64_t hash)
+{
+	uint8_t tag = (uint8_t)(hash >> 56);
+
+	return tag ? tag : 1;
+}
+
 static void index_insert(const struct dictionary *d, struct dictionary_index *index, enum dictionary_table table, uint32_t entry)
 {
-	size_t at = hash_entry(d, table, entry) & (index->n_slots - 1);
+	uint64_t hash = hash_entry(d, table, entry);
+	size_t at = hash & (index->n_slots - 1);
 
-	while (index->slots[at])
+	while (index->tags[at])
 		at = (at + 1) & (index->n_slots - 1);
-	index->slots[at] = entry + 1;
+	index->tags[at] = tag_of(hash);
+	index->slots[at] = entry;
 }
 
 static void index_fill(const struct dictionary *d, struct dictionary_index *index, enum dictionary_table table)
 {
-	memset(index->slots, 0, index->n_slots * sizeof(index->slots[0]));
+	memset(index->tags, 0, index->n_slots);
 	for (uint32_t i = 0; i < d->n.tables[table]; i++)
 		index_insert(d, index, table, i);
 }
@@ -187,11 +196,11 @@ static int index_reserve(struct dictionary *d, enum dictionary_table table)
 		n_slots *= 2;
 	if (n_slots == index->n_slots)
 		return 0;
-	uint32_t *slots = malloc(n_slots * sizeof(*slots));
+	uint32_t *slots = malloc(n_slots * (sizeof(*slots) + 1));
 	if (!slots)
 		return -ENOMEM;
 	free(index->slots);
-	*index = (struct dictionary_index){slots, n_slots};
+	*index = (struct dictionary_index){slots, (uint8_t *)(slots + n_slots), n_slots};
 	index_fill(d, index, table);
 	return 0;
 }
@@ -215,13 +224,15 @@ static uint32_t settle(struct dictionary *d, enum dictionary_table table)
 {
 	struct dictionary_index *index = &d->indices[table];
 	uint32_t candidate = d->n.tables[table];
-	size_t at = hash_entry(d, table, candidate) & (index->n_slots - 1);
+	uint64_t hash = hash_entry(d, table, candidate);
+	size_t at = hash & (index->n_slots - 1);
 
-	for (; index->slots[at]; at = (at + 1) & (index->n_slots - 1))
-		if (same_entry(d, table, index->slots[at] - 1, candidate))
-			return index->slots[at] - 1;
+	for (; index->tags[at]; at = (at + 1) & (index->n_slots - 1))
+		if (index->tags[at] == tag_of(hash) && same_entry(d, table, index->slots[at], candidate))
+			return index->slots[at];
 	d->n.tables[table]++;
-	index->slots[at] = candidate + 1;
+	index->tags[at] = tag_of(hash);
+	index->slots[at] = candidate;
 	return candidate;
 }
 
@@ -375,7 +386,7 @@ size_t dictionary_memory(const struct dictionary *d)
 		       d->capacity.labels * sizeof(d->labels[0]) + c[DICTIONARY_SERIES] * sizeof(d->series[0]);
 
 	for (int t = 0; t < DICTIONARY_TABLES; t++)
-		bytes += d->indices[t].n_slots * sizeof(uint32_t);
+		bytes += d->indices[t].n_slots * (sizeof(uint32_t) + 1);
 	return bytes;
 }
 

@@ -42,7 +42,8 @@ struct dictionary_counts {
 };
 
 struct dictionary_index {
-	uint32_t *slots; /* entry + 1; 0: free */
+	uint32_t *slots; /* entries; the tags lie behind them, in the same memory */
+	uint8_t *tags;	 /* 8 bits of the entry's hash, so that others are passed over without a look at them; 0: free */
 	size_t n_slots;	 /* a power of two; 0: this table has no index */
 };
 

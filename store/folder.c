@@ -40,6 +40,8 @@ int folder_open(struct folder *f, const char *path, bool write, struct why *why)
 	if (fd < 0)
 		return why_set(why, -errno, "opening '%s': %s", path, strerror(errno));
 	int err = write ? check_folder(fd, path, why) : 0;
+	if (err == 0 && write && faccessat(fd, ".", W_OK, AT_EACCESS) < 0) /* a file system that is read-only, above all */
+		err = why_set(why, -errno, "writing to '%s': %s", path, strerror(errno));
 	if (err < 0)
 		return err;
 	if (write && flock(fd, LOCK_EX | LOCK_NB) < 0)

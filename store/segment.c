@@ -108,6 +108,8 @@ static int errno_of(sqlite3 *db, int rc)
 	default:
 		if (rc == SQLITE_IOERR_NOMEM)
 			return -ENOMEM;
+		if (rc == SQLITE_IOERR_SHMSIZE) /* the WAL's index is a file, too */
+			return -ENOSPC;
 		if (rc == SQLITE_IOERR_SHORT_READ || rc == SQLITE_IOERR_CORRUPTFS)
 			return -EBADMSG;
 		return system == EDQUOT ? -ENOSPC : system ? -system : -EIO;

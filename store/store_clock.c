@@ -49,7 +49,7 @@ void store_clock_add(struct store_clock *c, int64_t clock_ns, int64_t gap_ns, in
 		c->gaps[c->n_gaps].clock_ns = clock_ns;
 		c->gaps[c->n_gaps++].gap_ns = gap_ns;
 	}
-	int64_t length = duration_ns < STORE_CLOCK_TRUST_NS ? duration_ns : STORE_CLOCK_TRUST_NS;
+	int64_t length = duration_ns < STORE_CLOCK_GAP_NS ? duration_ns : STORE_CLOCK_GAP_NS; /* one alone cannot make the rest old */
 	int64_t end = add(clock_ns, length > 0 ? length : 0);
 	if (end > c->now_ns || !c->any)
 		c->now_ns = end;

@@ -14,7 +14,7 @@
 #define STORE_MARKS_MAX	    64		      /* sinks that are remembered */
 #define STORE_SEGMENTS_IN   8		      /* a budget */
 #define STORE_SEGMENT_MIN   (512u << 10)      /* bytes; a smaller one is not ended for its size */
-#define STORE_DICTIONARY_MAX (32u << 20)      /* bytes in memory; with more the segment ends */
+#define STORE_DICTIONARY_MAX (48u << 20)      /* bytes in memory; with more the segment ends */
 #define STORE_CHUNK_FULL    (256u << 10)      /* bytes of a dictionary's chunk, not compressed */
 #define STORE_CHUNKS_SMALL  64		      /* are put together */
 #define STORE_GROUP_MAX	    128		      /* windows that are merged at once */

@@ -16,13 +16,16 @@
 #define ZIPF_STEPS  4096
 
 const struct replay_options replay_host = {
-	.seed = 1, .processes = 100, .brief = 4, .ticks = 380, .depth = 25, .period = 52631578, .branching = 12};
+	.seed = 1, .processes = 100, .brief = 4, .ticks = 380, .depth = 25, .period = 52631578, .branching = 4};
 
 struct replay {
 	struct replay_options o;
 	uint64_t state;
 	uint32_t window;
 	uint16_t zipf[ZIPF_STEPS]; /* of a uniform number, 0 the most frequent */
+	struct names {
+		char *name, *system_name, *file;
+	} names[PROGRAMS + 1][FUNCTIONS];
 };
 
 static uint64_t mix(uint64_t x)
@@ -80,22 +83,38 @@ static uint32_t checked(int64_t id)
 	return (uint32_t)id;
 }
 
-static uint32_t function(struct profile_builder *b, unsigned program, uint32_t i)
+/* Names are made once. */
+static const struct names *names_of(struct replay *r, unsigned program, uint32_t i)
 {
 	static const char *const parts[] = {"request", "buffer", "handler", "stream", "session", "parser", "index", "worker", "queue", "cache"};
+	struct names *names = &r->names[program][i];
 	uint64_t h = mix(program * 100000 + i);
-	char name[256], system_name[256], file[128];
 	const char *x = parts[h % 10], *y = parts[h / 10 % 10], *z = parts[h / 100 % 10];
+	int n;
 
+	if (names->name)
+		return names;
 	if (program % 3 == 0) {
-		snprintf(name, sizeof(name), "app%u::%s::%s_%s<std::basic_string<char>, %s>::run_%u(%s const&, unsigned long)", program, x, y, z, y, i, x);
-		snprintf(system_name, sizeof(system_name), "_ZN4app%u%zu%s%zu%s_%sISsE3runEi%uRKS_m", program, strlen(x), x, strlen(y), y, z, i);
+		n = asprintf(&names->name, "app%u::%s::%s_%s<std::basic_string<char>, %s>::run_%u(%s const&, unsigned long)", program, x, y, z, y, i, x);
+		n |= asprintf(&names->system_name, "_ZN4app%u%zu%s%zu%s_%sISsE3runEi%uRKS_m", program, strlen(x), x, strlen(y), y, z, i);
 	} else {
-		snprintf(name, sizeof(name), "%s_%s_%s_%u", program == KERNEL ? "vfs" : x, y, z, i);
-		snprintf(system_name, sizeof(system_name), "%s", name);
+		n = asprintf(&names->name, "%s_%s_%s_%u", program == KERNEL ? "vfs" : x, y, z, i);
+		n |= (names->system_name = strdup(names->name)) ? 0 : -1;
 	}
-	snprintf(file, sizeof(file), program == KERNEL ? "" : "/usr/src/app%u-1.2/src/%s/%s_%" PRIu64 ".cc", program, x, y, h / 1000 % 20);
-	struct profile_function f = {string(b, name), string(b, system_name), string(b, file), program == KERNEL ? 0 : (int64_t)(h % 3000) + 1};
+	n |= program == KERNEL ? asprintf(&names->file, "%s", "") :
+				 asprintf(&names->file, "/usr/src/app%u-1.2/src/%s/%s_%" PRIu64 ".cc", program, x, y, h / 1000 % 20);
+	if (n < 0)
+		abort();
+	return names;
+}
+
+static uint32_t function(struct replay *r, struct profile_builder *b, unsigned program, uint32_t i)
+{
+	const struct names *names = names_of(r, program, i);
+	uint64_t h = mix(program * 100000 + i);
+	struct profile_function f = {string(b, names->name), string(b, names->system_name), string(b, names->file),
+				     program == KERNEL ? 0 : (int64_t)(h % 3000) + 1};
+
 	return checked(profile_builder_function(b, &f));
 }
 
@@ -117,7 +136,7 @@ static uint32_t mapping(struct profile_builder *b, unsigned program)
 }
 
 /* The frame at a place of a program's tree: its function is given by the way there. */
-static uint32_t frame(struct profile_builder *b, unsigned program, uint64_t place)
+static uint32_t frame(struct replay *r, struct profile_builder *b, unsigned program, uint64_t place)
 {
 	uint32_t i = (uint32_t)(mix(place) % FUNCTIONS);
 	uint64_t site = mix(place ^ 99) % 12, h = mix(i + program * 131);
@@ -125,7 +144,7 @@ static uint32_t frame(struct profile_builder *b, unsigned program, uint64_t plac
 	size_t n = program != KERNEL && h % 5 == 0 ? 2 + h % 2 : 1;
 
 	for (size_t k = 0; k < n; k++)
-		lines[k] = (struct profile_line){function(b, program, (uint32_t)((i + k * 37) % FUNCTIONS)),
+		lines[k] = (struct profile_line){function(r, b, program, (uint32_t)((i + k * 37) % FUNCTIONS)),
 						 program == KERNEL ? 0 : (int64_t)(h % 3000 + site + k), 0};
 	return checked(profile_builder_location(b, mapping(b, program), program == KERNEL ? 0 : 0x1000 + i * 512 + site * 16, lines, n));
 }
@@ -134,7 +153,8 @@ static uint32_t frame(struct profile_builder *b, unsigned program, uint64_t plac
 static size_t draw_stack(struct replay *r, struct profile_builder *b, unsigned program, unsigned thread, uint32_t *stack)
 {
 	uint32_t down[DEPTH_MAX];
-	size_t depth = r->o.depth / 2 + draw(r, r->o.depth + 1), n = 0, kernel = draw(r, 4) == 0 ? 4 + draw(r, 8) : 0;
+	size_t depth = r->o.depth / 2 + r->o.depth * draw_zipf(r, 9) / 8, n = 0;
+	bool kernel = draw(r, 4) == 0;
 	uint64_t place = mix(program * 16 + thread);
 
 	if (depth > DEPTH_MAX - 16)
@@ -144,12 +164,14 @@ static size_t draw_stack(struct replay *r, struct profile_builder *b, unsigned p
 		bool branches = i >= TRUNK && mix(place ^ 5) % 4 == 0 && draw(r, 100) < r->o.branching;
 		uint32_t choice = branches ? draw_zipf(r, 8) : 0;
 		place = mix(place * 31 + choice);
-		down[n++] = frame(b, program, place);
+		down[n++] = frame(r, b, program, place);
 	}
-	place = mix(draw_zipf(r, 60));
-	for (size_t i = 0; i < kernel; i++) {
-		place = mix(place * 31 + (draw(r, 100) < 10 ? draw_zipf(r, 20) : 0));
-		down[n++] = frame(b, KERNEL, place);
+	/* A function calls one system call, which ends in one of a few places. */
+	size_t kernel_depth = kernel ? 3 + 3 * draw_zipf(r, 4) : 0;
+	place = mix(mix(place) % 60);
+	for (size_t i = 0; i < kernel_depth; i++) {
+		place = mix(place * 31);
+		down[n++] = frame(r, b, KERNEL, place);
 	}
 	for (size_t i = 0; i < n; i++)
 		stack[i] = down[n - 1 - i];
@@ -210,5 +232,12 @@ struct profile *replay_window(struct replay *r, int64_t time_ns, int64_t duratio
 
 void replay_destroy(struct replay *r)
 {
+	for (unsigned program = 0; r && program <= PROGRAMS; program++) {
+		for (unsigned i = 0; i < FUNCTIONS; i++) {
+			free(r->names[program][i].name);
+			free(r->names[program][i].system_name);
+			free(r->names[program][i].file);
+		}
+	}
 	free(r);
 }
