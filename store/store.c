@@ -185,11 +185,15 @@ int store_load(struct store *s, struct segment *segment, struct window *w)
 {
 	int err = segment_samples(segment, w->head.number, &s->packed);
 
+	if (err < 0 && err != -ENOENT)
+		return err;
 	if (err == 0)
 		err = compressor_decompress(s->compressor, s->packed.bytes, s->packed.n, &s->raw);
 	if (err == 0)
 		err = window_unpack(w, s->raw.bytes, s->raw.n);
-	return err == 0 && w->n != w->head.samples ? -EBADMSG : err;
+	if (err == 0 && w->n != w->head.samples)
+		err = -EBADMSG;
+	return err == -ENOENT || err == -EBADMSG ? -EILSEQ : err;
 }
 
 static int begin_segment(struct store *s, struct why *why)

@@ -5,12 +5,15 @@
  * costs itself only: it is set aside (NAME.damaged) and a new one begun.
  *
  * store_append() commits a window in one transaction: what it returned 0 for survives kill -9 and power loss. A window is numbered; numbers only grow,
- * over restarts too. Time is the profile's wall clock; the order of windows is that of their numbers, so that a clock that jumps costs nothing.
+ * over restarts too, with gaps; the first is above 2^20. Time is the profile's wall clock; the order of windows is that of their numbers, so that a clock that jumps costs nothing.
  *
  * The outbox: for each sink the windows that it has not got yet are those above its mark. Compaction leaves them alone; beyond the outbox's budget the oldest are
  * passed over, and counted.
  *
- * One process writes (a lock sees to it: -EBUSY); any number read (store/store_reader.h). Not thread-safe. */
+ * One process writes (a lock sees to it: -EBUSY); any number read (store/store_reader.h). Not thread-safe.
+ *
+ * why: "" when there is nothing to tell. Where a function returned 0 or 1 and why->text is not "", something went: the oldest windows for the budget or on a full disk, a damaged
+ * segment or window, windows that a sink did not get in time. Log it. */
 #ifndef HEARTH_STORE_STORE_H
 #define HEARTH_STORE_STORE_H
 
@@ -47,6 +50,7 @@ struct store_stats {
 	uint64_t windows, samples;   /* held now */
 	uint64_t bytes;		     /* of all files now */
 	uint64_t segments, damaged;  /* files now; set aside since the opening */
+	uint64_t damaged_windows;    /* that went alone, since the opening */
 	uint64_t appended, append_failed; /* since the opening, as all of these */
 	uint64_t append_ns_last, append_ns_max;
 	uint64_t windows_expired;    /* gone by age */
@@ -57,12 +61,12 @@ struct store_stats {
 };
 
 /* folder: created (0700) when it is missing; one that others may write to is refused (-EPERM). Its owner must be us.
- * Returns 0, -EBUSY (another process writes), or a negative errno with why. A damaged segment is no failure: why->text is then not empty, and says what was
- * set aside. */
+ * Returns 0, -EBUSY (another process writes), -ENOTSUP (a newer hearth's), -EINVAL (bytes_max below STORE_BYTES_MIN, levels that do not grow, names of sinks), -EROFS, or another
+ * negative errno, with why. A damaged segment is no failure: it is set aside, and why says so. */
 int store_open(const char *folder, const struct store_options *options, struct store **store_out, struct why *why);
 
-/* Write a window. number_out: its number. Returns 0, -ENOSPC, -EIO, -EROFS (nothing was written; later calls may work again), -ENOMEM. On a
- * full disk the oldest segments go first; -ENOSPC means that this was not enough. */
+/* Write a window. number_out: its number. Returns 0, -ENOSPC, -EIO, -EROFS (nothing was written; later calls may work again), -ENOMEM, -E2BIG (more than eight sample
+ * types, 1,024 labels of a sample, or 64 MiB packed). On a full disk the oldest segments go first; -ENOSPC means that this was not enough. */
 int store_append(struct store *s, const struct profile *window, uint64_t *number_out, struct why *why);
 
 /* One step of what is not urgent (expiry, compaction, checkpoints, giving pages back); of some 10 ms. Returns 1 (there is more), 0, or a negative errno. */

@@ -169,8 +169,10 @@ static int load_group(struct group *g, struct segment *segment, struct window *s
 			continue;
 		}
 		window_deinit(&w);
-		if (err < 0)
-			return err == -ENOENT ? -EBADMSG : err;
+		if (err < 0) {
+			g->number = i; /* the one that failed */
+			return err;
+		}
 	}
 	return 0;
 }
@@ -223,6 +225,8 @@ static int merge_group(struct group *g, struct store_entry *entry, struct segmen
 	window_deinit(&sum);
 	if (err == 0)
 		entry->progress[g->level].done = g->heads[g->n - 1].number;
+	if (err == -EILSEQ)
+		err = store_drop_window(g->s, entry, segment, &g->heads[g->number]);
 	for (size_t i = 0; i < n; i++)
 		free(g->accounts[i]);
 	return err < 0 ? err : 1;

@@ -278,44 +278,41 @@ int store_outbox_mark(struct store *s, size_t sink, uint64_t number)
 
 /* ---- reading ---- */
 
-struct next_window {
-	struct window *w;
-	bool found;
-};
 
 static int take_window(void *context, const struct window_head *head, const char *account)
 {
-	struct next_window *next = context;
+	struct window *w = context;
 
-	next->w->head = *head;
-	if (account && !(next->w->account = strdup(account)))
+	w->head = *head;
+	if (account && !(w->account = strdup(account)))
 		return -ENOMEM;
-	next->found = true;
 	return 1;
 }
 
-static int next_of(struct store *s, const struct store_entry *entry, uint64_t after, uint64_t *number_out, struct profile **profile_out)
+/* 1: a damaged window went, look again. */
+static int next_of(struct store *s, struct store_entry *entry, uint64_t after, uint64_t *number_out, struct profile **profile_out)
 {
 	struct window w = {0};
-	struct next_window next = {.w = &w};
 	struct segment *segment;
 	struct dictionary *dictionary;
 
 	int err = store_segment(s, entry, &segment, &dictionary);
 	if (err == 0)
-		err = segment_windows(segment, after + 1, take_window, &next);
+		err = segment_windows(segment, after + 1, take_window, &w);
 	if (err == 0)
 		err = -ENOENT;
 	if (err > 0)
 		err = store_load(s, segment, &w);
 	if (err == 0 && !window_fits(&w, &dictionary->n))
-		err = -EBADMSG;
+		err = -EILSEQ;
 	if (err == 0)
 		err = window_to_profile(&w, dictionary, profile_out);
 	if (err == 0)
 		*number_out = w.head.number;
-	else if (err == -ENOENT && next.found)
-		err = -EBADMSG; /* a window without its samples */
+	if (err == -EILSEQ) {
+		err = store_drop_window(s, entry, segment, &w.head);
+		err = err < 0 ? err : 1;
+	}
 	window_deinit(&w);
 	return err;
 }
@@ -328,12 +325,14 @@ int store_outbox_next(struct store *s, size_t sink, uint64_t after, uint64_t *nu
 	if (after < mark)
 		after = mark;
 	for (size_t i = 0; i < s->n_entries; i++) {
-		const struct store_entry *entry = &s->entries[i];
+		struct store_entry *entry = &s->entries[i];
 		if (!entry->windows || entry->last <= after)
 			continue;
 		int err = next_of(s, entry, after, number_out, profile_out);
 		if (err == -EBADMSG)
 			store_set_aside(s, i--);
+		else if (err == 1)
+			i--;
 		else if (err != -ENOENT)
 			return err;
 	}

@@ -32,7 +32,6 @@ struct query {
 	void *context;
 	struct window w; /* the last one loaded */
 	struct why *why;
-	bool damaged;
 };
 
 int store_reader_open(const char *folder, struct store_reader **reader_out, struct why *why)
@@ -72,14 +71,18 @@ static int64_t filter_end(const struct store_filter *filter)
 	return filter->to_ns ? filter->to_ns : INT64_MAX;
 }
 
+static bool overlaps(const struct store_filter *filter, const struct window_head *head)
+{
+	/* A window without a length is where it begins. */
+	return head->time_ns < filter_end(filter) &&
+	       (head->end_ns > head->time_ns ? head->end_ns > filter->from_ns : head->time_ns >= filter->from_ns);
+}
+
 static int on_window(void *context, const struct window_head *head, const char *account)
 {
 	struct query *q = context;
 
-	if (head->time_ns >= filter_end(q->filter) || (head->end_ns <= q->filter->from_ns && head->end_ns > head->time_ns) ||
-	    head->end_ns < q->filter->from_ns)
-		return 0;
-	return q->window(q, head, account);
+	return overlaps(q->filter, head) ? q->window(q, head, account) : 0;
 }
 
 static int load_chunk(void *context, uint64_t chunk, const uint8_t *bytes, size_t n)
@@ -91,31 +94,34 @@ static int load_chunk(void *context, uint64_t chunk, const uint8_t *bytes, size_
 	return err < 0 ? err : dictionary_decode(q->dictionary, q->r->raw.bytes, q->r->raw.n);
 }
 
-/* Samples of a window into q->w. */
+/* Samples of a window into q->w. Returns 0, 1 (it is damaged: the others may not be), or a negative errno. */
 static int load_window(struct query *q, const struct window_head *head)
 {
 	struct store_reader *r = q->r;
 
 	q->w.head = *head;
 	int err = segment_samples(q->segment, head->number, &r->packed);
+	if (err < 0 && err != -ENOENT)
+		return err;
 	if (err == 0)
 		err = compressor_decompress(r->compressor, r->packed.bytes, r->packed.n, &r->raw);
 	if (err == 0)
 		err = window_unpack(&q->w, r->raw.bytes, r->raw.n);
 	if (err == -ENOENT || (err == 0 && (q->w.n != head->samples || !window_fits(&q->w, &q->dictionary->n))))
 		err = -EBADMSG;
+	if (err == -EBADMSG) {
+		why_set(q->why, 0, "window %" PRIu64 " is damaged: it is missing here", head->number);
+		return 1;
+	}
 	return err;
 }
 
-static int overlaps(void *context, const struct window_head *head, const char *account)
+static int any_window(void *context, const struct window_head *head, const char *account)
 {
 	const struct query *q = context;
-	struct query probe = {.filter = q->filter, .window = NULL};
 
 	(void)account;
-	if (head->time_ns >= filter_end(probe.filter) || head->end_ns < probe.filter->from_ns)
-		return 0;
-	return 1;
+	return overlaps(q->filter, head);
 }
 
 static int run_segment(struct query *q, bool needs_dictionary)
@@ -124,7 +130,7 @@ static int run_segment(struct query *q, bool needs_dictionary)
 
 	if (err == 0 && needs_dictionary) {
 		/* Without a window in that time its dictionary is not read. */
-		int any = segment_windows(q->segment, 0, overlaps, q);
+		int any = segment_windows(q->segment, 0, any_window, q);
 		if (any <= 0)
 			return any;
 		err = dictionary_create(&q->dictionary);
@@ -160,7 +166,6 @@ static int run_sequence(struct query *q, uint64_t sequence, bool needs_dictionar
 		*q->why = why;
 	if (err == -EBADMSG) {
 		why_set(q->why, 0, "'%s' is damaged: what it holds is missing here", path);
-		q->damaged = true;
 		err = 0;
 	}
 	return err;
@@ -276,7 +281,9 @@ static int sum_window(struct query *q, const struct window_head *head, const cha
 	struct sum *sum = q->context;
 
 	int err = load_window(q, head);
-	return err < 0 ? err : summing_add(sum->summing, &q->w, sum->matches, q->filter->n_labels ? NULL : account);
+	if (err)
+		return err < 0 ? err : 0;
+	return summing_add(sum->summing, &q->w, sum->matches, q->filter->n_labels ? NULL : account);
 }
 
 static int sum_end(struct query *q)
@@ -420,8 +427,8 @@ static int timeline_window(struct query *q, const struct window_head *head, cons
 
 	(void)account;
 	int err = load_window(q, head);
-	if (err < 0 || !q->w.shape.n_types)
-		return err;
+	if (err || !q->w.shape.n_types)
+		return err < 0 ? err : 0;
 	uint32_t types = q->w.shape.n_types, type = types - 1;
 	for (uint32_t i = types; i-- > 0 && q->w.shape.default_type;)
 		if (q->w.shape.types[i].type == q->w.shape.default_type)

@@ -1,4 +1,6 @@
-/* Reading a store while another process writes it, or none does. Sees committed windows only. Not thread-safe. */
+/* Reading a store while another process writes it, or none does. Sees committed windows only. Not thread-safe.
+ *
+ * A damaged segment or window is passed over: then a function returns 0, and why->text (else "") says what is missing. Errors: -ENOTSUP (a newer hearth's), -ENOMEM, -EIO and others of the system. */
 #ifndef HEARTH_STORE_STORE_READER_H
 #define HEARTH_STORE_STORE_READER_H
 
@@ -31,7 +33,8 @@ struct store_window {
 
 int store_reader_open(const char *folder, struct store_reader **reader_out, struct why *why);
 
-/* All samples that the filter lets through, in one profile. -ENOENT: no window there. */
+/* All samples that the filter lets through, in one profile: time of the first window, the sum of durations, comments merged as in compaction (docs/storing.md); with a filter by
+ * labels there are none, for they count all samples. Windows whose sample types are others than the first one's are left out; a comment says how many. -ENOENT: no window there. */
 int store_reader_sum(struct store_reader *r, const struct store_filter *filter, struct profile **profile_out, struct why *why);
 
 /* Windows of [from, to), oldest first; fn returns non-zero to end (returned as it is). */
@@ -45,7 +48,8 @@ struct store_bucket {
 	int64_t value;
 };
 typedef int (*store_bucket_fn)(void *context, const struct store_bucket *bucket);
-/* Values by time and by the value of one label; n_buckets of equal length over [from, to). */
+/* Values of the default sample type by time and by the value of one label (NULL: one row, ""; "" also: samples without it); n_buckets of equal length over [from, to), without those that are 0.
+ * A window longer than a bucket is spread evenly over those that it covers. -EINVAL: no buckets, or to is not behind from. */
 int store_reader_timeline(struct store_reader *r, const struct store_filter *filter, const char *label, size_t n_buckets, store_bucket_fn fn,
 			  void *context, struct why *why);
 

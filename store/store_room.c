@@ -88,6 +88,33 @@ int store_set_aside(struct store *s, size_t i)
 	return 0;
 }
 
+int store_drop_window(struct store *s, struct store_entry *entry, struct segment *segment, const struct window_head *head)
+{
+	int err = segment_begin(segment, false);
+
+	if (err == 0)
+		err = segment_delete_windows(segment, head->number, head->number);
+	if (err == 0)
+		err = segment_commit(segment);
+	if (err < 0) {
+		segment_rollback(segment);
+		return err;
+	}
+	entry->windows -= entry->windows ? 1 : 0;
+	entry->samples -= head->samples < entry->samples ? head->samples : entry->samples;
+	s->stats.damaged_windows++;
+	for (size_t i = 0; i < s->n_sinks; i++) {
+		struct store_sink *sink = &s->sinks[i];
+		if (s->marks[sink->mark].number >= head->number || !sink->windows)
+			continue;
+		sink->windows--;
+		sink->bytes -= head->bytes < sink->bytes ? head->bytes : sink->bytes;
+		sink->dropped++;
+	}
+	store_say(s, "window %" PRIu64 " is damaged: it was removed", head->number);
+	return 0;
+}
+
 static bool remove_damaged(struct store *s)
 {
 	struct folder_list list;

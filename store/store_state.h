@@ -96,7 +96,7 @@ void store_end_active(struct store *s);
 /* The segment of an entry, open: the active one, or s->other. dictionary_out: NULL, or what its numbers mean. Valid until the next call. */
 int store_segment(struct store *s, const struct store_entry *entry, struct segment **segment_out, struct dictionary **dictionary_out);
 void store_close_other(struct store *s);
-/* Samples of a window into w, whose head is set. */
+/* Samples of a window into w, whose head is set. -EILSEQ: the window is damaged, the segment is not: store_drop_window(). */
 int store_load(struct store *s, struct segment *segment, struct window *w);
 __attribute__((format(printf, 2, 3))) void store_say(struct store *s, const char *format, ...);
 /* Small chunks of the active segment's dictionary become one. Returns 1 (done), 0 (nothing to do) or a negative errno. */
@@ -114,7 +114,9 @@ int store_check_room(struct store *s, uint64_t bytes);
 int store_free_something(struct store *s, const char *reason);
 /* An entry's file and entry go; its windows that a sink has not got are counted as dropped. */
 int store_remove(struct store *s, size_t entry);
-/* The same, but the file stays under another name. */
+/* A window that is damaged goes alone. */
+int store_drop_window(struct store *s, struct store_entry *entry, struct segment *segment, const struct window_head *head);
+/* As store_remove(), but the file stays under another name. */
 int store_set_aside(struct store *s, size_t entry);
 
 /* ---- store_outbox.c ---- */
