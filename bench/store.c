@@ -61,7 +61,7 @@ static struct profile *read_profile(const char *path)
 {
 	FILE *in = fopen(path, "rb");
 	struct stat status;
-	struct profile *profile;
+	struct profile *profile = NULL;
 	const char *why;
 
 	if (!in || fstat(fileno(in), &status) < 0) {
@@ -146,7 +146,7 @@ static void query(const char *folder, int days, int hours)
 {
 	struct store_filter filter = {.to_ns = begin_ns + (int64_t)days * DAY * WINDOW_NS};
 	struct store_reader *reader;
-	struct profile *profile;
+	struct profile *profile = NULL;
 	struct why why;
 	size_t buckets = 0;
 
@@ -177,6 +177,7 @@ static void query(const char *folder, int days, int hours)
 
 int main(int argc, char **argv)
 {
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	int days = argc > 1 ? atoi(argv[1]) : 7;
 	char folder[] = "/var/tmp/hearth-bench-store.XXXXXX", *path = argc > 2 && strcmp(argv[2], "-") != 0 ? argv[2] : mkdtemp(folder);
 	char command[256];

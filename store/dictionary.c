@@ -44,7 +44,7 @@ const char *dictionary_string_at(const struct dictionary *d, uint32_t string)
 
 static uint64_t hash_mapping(const struct profile_mapping *m, uint64_t seed)
 {
-	uint64_t flags = m->has_functions | m->has_filenames << 1 | m->has_line_numbers << 2 | m->has_inline_frames << 3;
+	uint64_t flags = (uint64_t)m->has_functions | (uint64_t)m->has_filenames << 1 | (uint64_t)m->has_line_numbers << 2 | (uint64_t)m->has_inline_frames << 3;
 	uint64_t key[] = {m->start, m->limit, m->file_offset, (uint64_t)m->filename << 32 | m->build_id, flags};
 
 	return XXH3_64bits_withSeed(key, sizeof(key), seed);

@@ -189,7 +189,7 @@ static void bytes_flipped(void **state)
 		size_t at = i % 4 == 0 ? i % 100 : i % 4 == 1 ? page + below(16) : i % 4 == 2 ? page + below(200) : below(n_sound);
 		size_t length = i % 3 == 0 ? 1 : 1 + below(64);
 		for (size_t k = at; k < at + length && k < n_sound; k++)
-			bytes[k] = i % 2 ? (uint8_t)below(256) : bytes[k] ^ (uint8_t)(1u << below(8));
+			bytes[k] = (uint8_t)(i % 2 ? below(256) : bytes[k] ^ 1u << below(8));
 		try_damaged(bytes, n_sound);
 	}
 	free(bytes);
