@@ -288,7 +288,7 @@ static int sum_window(struct query *q, const struct window_head *head, const cha
 
 static int sum_end(struct query *q)
 {
-	return summing_end(((struct sum *)q->context)->summing);
+	return summing_end(((struct sum *)q->context)->summing, &q->dictionary);
 }
 
 int store_reader_sum(struct store_reader *r, const struct store_filter *filter, struct profile **profile_out, struct why *why)

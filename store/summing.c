@@ -10,11 +10,13 @@
 
 struct summing {
 	struct dictionary *all;
-	struct window sum; /* its series are all of the dictionary's, once it is finished */
+	bool adopted; /* all was the first segment's */
+	struct window sum; /* values by the dictionary's series; packed when it is finished */
+	bool *sum_seen;	   /* which of them there are */
 	size_t values_capacity;
 	uint64_t windows, left_out;
 
-	const struct dictionary *d; /* the segment at hand */
+	struct dictionary *d;	    /* of the segment at hand */
 	struct window_shape shape;  /* sum.shape in its numbers, once a window had the same */
 	bool has_shape;
 	int64_t *values;	    /* by its series */
@@ -49,13 +51,17 @@ static void end_segment(struct summing *s)
 	s->has_shape = false;
 }
 
-int summing_begin(struct summing *s, const struct dictionary *d)
+int summing_begin(struct summing *s, struct dictionary *d)
 {
 	uint32_t **maps[] = {&s->strings, &s->mappings, &s->functions, &s->locations, &s->stacks, &s->label_sets};
 	static const enum dictionary_table tables[] = {DICTIONARY_STRINGS,   DICTIONARY_MAPPINGS, DICTIONARY_FUNCTIONS,
 						       DICTIONARY_LOCATIONS, DICTIONARY_STACKS,	  DICTIONARY_LABEL_SETS};
 
 	end_segment(s);
+	if (!s->adopted) { /* what was there of a damaged segment does not count */
+		s->windows = s->left_out = 0;
+		window_deinit(&s->sum);
+	}
 	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++) {
 		size_t n = (size_t)d->n.tables[tables[i]] + 1;
 		*maps[i] = malloc(n * sizeof(uint32_t));
@@ -196,13 +202,17 @@ static int check_shape(struct summing *s, const struct window *w)
 
 	if (s->has_shape && window_same_shape(&s->shape, &w->shape))
 		return 1;
-	int err = shape_of(s, &w->shape, &shape);
-	if (err < 0)
-		return err;
-	if (!s->windows)
-		s->sum.shape = shape;
-	if (!window_same_shape(&s->sum.shape, &shape))
-		return 0;
+	if (!s->adopted) {
+		if (s->windows)
+			return 0; /* has_shape: it was another one */
+		shape = w->shape;
+	} else {
+		int err = shape_of(s, &w->shape, &shape);
+		if (err < 0)
+			return err;
+		if (!window_same_shape(&s->sum.shape, &shape))
+			return 0;
+	}
 	if (!s->values) {
 		s->values = calloc((size_t)s->d->n.tables[DICTIONARY_SERIES] + 1, (shape.n_types + 1) * sizeof(*s->values));
 		if (!s->values)
@@ -274,13 +284,32 @@ static int grow_values(struct summing *s, uint32_t series)
 	int64_t *values = realloc(s->sum.values, capacity * types * sizeof(*values));
 	if (!values)
 		return -ENOMEM;
-	memset(values + s->values_capacity * types, 0, (capacity - s->values_capacity) * types * sizeof(*values));
 	s->sum.values = values;
+	bool *seen = realloc(s->sum_seen, capacity * sizeof(*seen));
+	if (!seen)
+		return -ENOMEM;
+	s->sum_seen = seen;
+	memset(values + s->values_capacity * types, 0, (capacity - s->values_capacity) * types * sizeof(*values));
+	memset(seen + s->values_capacity, 0, (capacity - s->values_capacity) * sizeof(*seen));
 	s->values_capacity = capacity;
 	return 0;
 }
 
-int summing_end(struct summing *s)
+/* The first segment's dictionary becomes the whole's: its numbers need no other. */
+static int adopt(struct summing *s)
+{
+	dictionary_destroy(s->all);
+	s->all = s->d;
+	s->sum.shape = s->shape;
+	s->sum.values = take_ptr(s->values);
+	s->sum_seen = take_ptr(s->seen);
+	s->values_capacity = (size_t)s->all->n.tables[DICTIONARY_SERIES] + 1;
+	s->adopted = true;
+	end_segment(s);
+	return 0;
+}
+
+static int take_over(struct summing *s)
 {
 	uint32_t types = s->sum.shape.n_types, n = s->d->n.tables[DICTIONARY_SERIES];
 	int err = 0;
@@ -292,13 +321,42 @@ int summing_end(struct summing *s)
 		uint32_t series = err == 0 ? kept(dictionary_series(s->all, labels, stack), &err) : 0;
 		if (err == 0)
 			err = grow_values(s, series);
+		if (err == 0)
+			s->sum_seen[series] = true;
 		for (uint32_t t = 0; t < types && err == 0; t++) {
 			int64_t *sum = &s->sum.values[(size_t)series * types + t];
 			*sum = (int64_t)((uint64_t)*sum + (uint64_t)s->values[(size_t)i * types + t]);
 		}
 	}
+	return err;
+}
+
+int summing_end(struct summing *s, struct dictionary **d)
+{
+	int err = 0;
+
+	if (!s->adopted && s->windows) {
+		err = adopt(s);
+		*d = NULL;
+	} else if (s->values) {
+		err = take_over(s);
+	}
 	end_segment(s);
 	return err;
+}
+
+/* Only what is there: series and values move to the front. */
+static void pack_sum(struct summing *s)
+{
+	size_t types = s->sum.shape.n_types;
+	uint32_t n = s->all->n.tables[DICTIONARY_SERIES];
+
+	for (uint32_t i = 0; i < n && i < s->values_capacity; i++) {
+		if (!s->sum_seen[i])
+			continue;
+		memmove(&s->sum.values[s->sum.n * types], &s->sum.values[i * types], types * sizeof(s->sum.values[0]));
+		s->sum.series[s->sum.n++] = i;
+	}
 }
 
 int summing_finish(struct summing *s, struct profile **profile_out)
@@ -320,9 +378,7 @@ int summing_finish(struct summing *s, struct profile **profile_out)
 	s->sum.series = malloc(((size_t)n + 1) * sizeof(*s->sum.series));
 	if (!s->sum.series)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < n; i++)
-		s->sum.series[i] = i;
-	s->sum.n = n;
+	pack_sum(s);
 	/* Indices are for adding: their memory is better used by the profile. */
 	for (int t = 0; t < DICTIONARY_TABLES; t++) {
 		free(s->all->indices[t].slots);
@@ -338,6 +394,7 @@ void summing_destroy(struct summing *s)
 		return;
 	end_segment(s);
 	window_deinit(&s->sum);
+	free(s->sum_seen);
 	dictionary_destroy(s->all);
 	free(s);
 }
