@@ -68,7 +68,7 @@ void packing_deinit(struct packing *p)
 	*p = (struct packing){0};
 }
 
-uint64_t unpacking_u64(struct unpacking *u)
+uint64_t unpacking_long_u64(struct unpacking *u)
 {
 	uint64_t value = 0;
 

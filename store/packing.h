@@ -28,7 +28,11 @@ struct unpacking {
 	bool bad;
 };
 
-uint64_t unpacking_u64(struct unpacking *u);
+uint64_t unpacking_long_u64(struct unpacking *u);
+static inline uint64_t unpacking_u64(struct unpacking *u)
+{
+	return u->at < u->end && *u->at < 0x80 ? *u->at++ : unpacking_long_u64(u); /* most numbers are small */
+}
 int64_t unpacking_s64(struct unpacking *u);
 /* A number below limit; another one is bad, and 0. */
 uint32_t unpacking_below(struct unpacking *u, uint64_t limit);
