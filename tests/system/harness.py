@@ -45,9 +45,9 @@ def run(needs_root=True, at_once=1):
     tests = [(name, function) for name, function in TESTS if wanted in name]
     failed = 0
     with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
-        results = [pool.submit(outcome, function, needs_root) for _, function in tests]
-        for number, ((name, _), result) in enumerate(zip(tests, results), 1):
-            how, lines = result.result()
+        # One at a time they run in this thread, as signals want it.
+        outcomes = (map if at_once == 1 else pool.map)(lambda item: outcome(item[1], needs_root), tests)
+        for number, ((name, _), (how, lines)) in enumerate(zip(tests, outcomes), 1):
             failed += how == "not ok"
             print(f"{how} {number} - {name}{lines if how == 'ok' else ''}", flush=True)
             for line in lines.splitlines() if how == "not ok" else []:

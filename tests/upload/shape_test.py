@@ -18,7 +18,7 @@ import generated
 import otlp
 import pprof
 import receivers
-from harness import REPO, Skip, run, test
+from harness import REPO, go_pprof, run, test
 
 SHAPE = os.environ.get("SHAPE", os.path.join(REPO, "build", "tests", "upload", "shape"))
 KINDS = {"pyroscope": receivers.pyroscope, "parca": receivers.parca, "otlp": otlp.receive, "otlp-grpc": otlp.receive, "http": receivers.plain}
@@ -252,21 +252,17 @@ def _():
 
 @test("go tool pprof reads what is embedded")
 def _():
-    if not shutil.which("go"):
-        raise Skip("no go")
     for kind in ("pyroscope", "parca", "http"):
         labels, raw = max(profiles(kind, Shaped(kind, PLAIN)), key=lambda item: len(item[1]))
         with open("one.pb.gz", "wb") as file:
             file.write(raw)
-        environment = {**os.environ, "HOME": os.getcwd(), "PPROF_BINARY_PATH": "/nonexistent"}
-        top = subprocess.run(["go", "tool", "pprof", "-symbolize=none", "-top", "-sample_index=samples", "one.pb.gz"], capture_output=True, text=True, timeout=60,
-                             env=environment)
-        assert top.returncode == 0 and "flat%" in top.stdout, top.stderr
+        top = go_pprof("-symbolize=none", "-top", "-sample_index=samples", "one.pb.gz")
+        assert "flat%" in top, top
         ours = pprof.decode(raw)
-        assert f"of {ours.total('samples/count')} total" in top.stdout or f"accounting for {ours.total('samples/count')}" in top.stdout \
-            or re.search(r"% of (\d+) total", top.stdout).group(1) == str(ours.total("samples/count")), (labels, top.stdout[:300])
-        listed = subprocess.run(["go", "tool", "pprof", "-symbolize=none", "-raw", "one.pb.gz"], capture_output=True, text=True, timeout=60, env=environment)
-        assert listed.returncode == 0 and "Locations" in listed.stdout and "Mappings" in listed.stdout, listed.stderr
+        assert f"of {ours.total('samples/count')} total" in top or f"accounting for {ours.total('samples/count')}" in top \
+            or re.search(r"% of (\d+) total", top).group(1) == str(ours.total("samples/count")), (labels, top[:300])
+        listed = go_pprof("-symbolize=none", "-raw", "one.pb.gz")
+        assert "Locations" in listed and "Mappings" in listed, listed
 
 
 if "SHAPE" not in os.environ:

@@ -124,9 +124,10 @@ class Server:
         """(response, fault)"""
         fault = self.next_fault(request)
         if fault is None or fault.taken or fault.kind in ("delay", "no_trailers"):
+            response = self.handler(request)
             if fault and fault.seconds:
                 time.sleep(fault.seconds)
-            return self.handler(request), None if fault and fault.kind == "delay" else fault
+            return response, None if fault and fault.kind == "delay" else fault
         return fault.response or Response(), fault
 
 
