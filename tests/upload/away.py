@@ -6,6 +6,7 @@ import time
 from driver import Feed, stored, stored_windows
 from proxy import Proxy
 from sinks import Sink
+from web import Fault
 
 KINDS = ("pyroscope", "parca", "otlp_http", "otlp_grpc", "http")
 MODES = ("refuse", "accept_reset", "black_hole", "swallow", "garbage")
@@ -17,6 +18,9 @@ def run_away(folder, windows, kills, interval_ms, catch_up_s, seed=1, **settings
     sinks = [Sink(kind) for kind in KINDS]
     proxies = [Proxy(sink.port, mode) for sink, mode in zip(sinks, MODES)]
     uploads = [(sink.argument(proxy.port), {"timeout": "5s"}) for sink, proxy in zip(sinks, proxies)]
+    for sink in sinks:  # a kill finds requests that were taken and not yet answered
+        sink.server.fault_always = lambda _: Fault("delay", seconds=random.uniform(0.1, 1)) if slow else None
+    slow = True
     options = {"interval": interval_ms, "clock": os.path.abspath(folder + ".clock"), "start": time.time_ns() - 3000 * 10**9, "processes": 6, "stacks": 20, **settings}
     appended, killed = {}, 0
     begin = time.monotonic()
@@ -31,7 +35,7 @@ def run_away(folder, windows, kills, interval_ms, catch_up_s, seed=1, **settings
             killed += 1
             # Some go while a server is there for a moment.
             for proxy, mode in zip(proxies, MODES):
-                proxy.set(chance.choice(("pass", mode)))
+                proxy.set(chance.choice(("pass", "pass", mode)))
         else:
             for proxy, mode in zip(proxies, MODES):
                 proxy.set(mode)
@@ -41,6 +45,7 @@ def run_away(folder, windows, kills, interval_ms, catch_up_s, seed=1, **settings
                 appended[line["append"]] = line["time_ns"]
     for proxy in proxies:
         proxy.set("pass")
+    slow = False
     back = time.monotonic()
     feed = Feed(folder, uploads, windows=0, linger=catch_up_s, **options)
     assert feed.finish(catch_up_s + 30), (feed.lines[-3:], [feed.status(i) for i in range(len(sinks))])

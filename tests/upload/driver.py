@@ -2,6 +2,7 @@
 import atexit
 import json
 import os
+import re
 import subprocess
 import threading
 import time
@@ -73,6 +74,7 @@ class Feed:
     def wait(self, seconds):
         self.process.wait(seconds)
         self.reader.join(5)
+        assert not [text for text in self.of("text") if re.search("ERROR: |runtime error:", text)], self.of("text")  # of sanitizers
         return self.lines
 
     def finish(self, seconds):

@@ -150,19 +150,14 @@ static void take_option(struct options *o, struct upload_sink **sink, int option
 
 static void name_sinks(struct upload_config *config)
 {
-	struct sink_config *sinks = calloc(SINKS_MAX, sizeof(*sinks));
+	struct sink_config *sinks[SINKS_MAX];
 	struct why why = {""};
 
-	if (!sinks)
-		failed(-ENOMEM, "names", "");
 	for (size_t i = 0; i < config->n_sinks; i++)
-		sinks[i] = config->sinks[i].config;
+		sinks[i] = &config->sinks[i].config;
 	int err = sink_config_name_all(sinks, config->n_sinks, &why);
 	if (err)
 		failed(err, "names", why.text);
-	for (size_t i = 0; i < config->n_sinks; i++)
-		config->sinks[i].config = sinks[i];
-	free(sinks);
 }
 
 static void parse(int argc, char **argv, struct options *o)
@@ -329,7 +324,8 @@ static void print_stats(const struct options *o, const struct store *store)
 	printf("{\"stats\":{\"windows\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"evicted\":%" PRIu64 ",\"damaged\":%" PRIu64 ",\"outbox\":[", s.windows, s.bytes,
 	       s.windows_evicted, s.damaged);
 	for (size_t i = 0; i < o->store.n_sinks; i++)
-		printf("%s{\"windows\":%" PRIu64 ",\"dropped\":%" PRIu64 "}", i ? "," : "", s.outbox_windows[i], s.outbox_dropped[i]);
+		printf("%s{\"windows\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"dropped\":%" PRIu64 "}", i ? "," : "", s.outbox_windows[i], s.outbox_bytes[i],
+		       s.outbox_dropped[i]);
 	printf("]}}\n");
 }
 
@@ -389,8 +385,10 @@ int main(int argc, char **argv)
 	setlinebuf(stdout);
 	signal(SIGPIPE, SIG_IGN);
 	parse(argc, argv, &o);
-	if (o.sum || o.list)
+	if (o.sum || o.list) {
+		upload_config_free(o.config);
 		return look(&o);
+	}
 	int err = store_open(o.folder, &o.store, &store, &why);
 	if (err)
 		failed(err, o.folder, why.text);
@@ -399,6 +397,7 @@ int main(int argc, char **argv)
 	feed(&o, store);
 	print_stats(&o, store);
 	store_close(store);
+	free(o.replay);
 	upload_config_free(o.config);
 	return 0;
 }

@@ -1,0 +1,171 @@
+#!/usr/bin/python3
+"""The whole way: hearth agent samples this machine, and servers get what its store has."""
+import glob
+import os
+import re
+import signal
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "system")]
+import certificates
+from driver import stored, stored_windows
+from harness import HEARTH, build, run, spawn, test, wait_for
+from proxy import Proxy
+from sinks import Sink
+
+KINDS = ("pyroscope", "parca", "otlp_http", "otlp_grpc", "http")
+
+
+class Agent:
+    def __init__(self, store, sinks, *arguments):
+        self.path = f"log-{time.monotonic_ns()}"
+        uploads = [word for argument in sinks for word in ("--upload", argument)]
+        environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+        with open(self.path, "w") as log:
+            self.process = spawn(HEARTH, "agent", "--store", store, "--window", "1", "-F", "49", *uploads, *arguments, stderr=log, env=environment)
+
+    def log(self):
+        with open(self.path) as log:
+            return log.read()
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        begin = time.monotonic()
+        self.process.wait(10)
+        assert self.process.returncode == 0 and time.monotonic() - begin < 5, (self.process.returncode, self.log())
+
+
+def refusals(sink):
+    return [request["error"] for request in sink.received.requests if request.get("status") == "refused"]
+
+
+def same_as_store(sinks, folder):
+    """Windows that were stored at the agent's end may still wait; all that arrived is as it is in the store."""
+    windows = {window["time_ns"]: window for window in stored_windows(folder)}
+    for sink in sinks:
+        assert not refusals(sink), (sink.kind, refusals(sink)[:2])
+        assert sink.received.in_order(), sink.kind
+        for time_ns, window in sink.received.windows.items():
+            assert window["sums"].get("cpu/nanoseconds", windows[time_ns]["value"]) == windows[time_ns]["value"], (sink.kind, window["sums"], windows[time_ns])
+    return windows
+
+
+@test("what the agent samples is what each kind of server gets")
+def _():
+    busy = build("busy.c", "busy")
+    spawn(busy, "60")
+    sinks = [Sink(kind) for kind in KINDS]
+    agent = Agent("store-agent", [sink.argument() for sink in sinks])
+    wait_for(lambda: all(len(sink.received.windows) >= 4 for sink in sinks), 30, "four windows at each server")
+    agent.stop()
+    windows = same_as_store(sinks, os.path.abspath("store-agent"))
+    # Windows that were stored at its end go with the next agent.
+    agent = Agent("store-agent", [sink.argument() for sink in sinks])
+    wait_for(lambda: all(set(windows) <= set(sink.received.windows) for sink in sinks), 30, "what waited")
+    agent.stop()
+    same_as_store(sinks, os.path.abspath("store-agent"))
+    for sink in sinks:
+        assert any("outer;middle;inner" in stack for stack in sink.received.by_stack()), sink.kind
+        assert len({request["connection"] for request in sink.received.requests}) <= 3, sink.kind
+    services = {labels["service_name"] for labels, _ in sinks[0].received.series()}
+    assert services, sinks[0].received.series()[:3]
+
+
+@test("the agent is killed three times while the servers are away: every window arrives, in order")
+def _():
+    sinks = [Sink("pyroscope"), Sink("parca")]
+    proxies = [Proxy(sink.port, "refuse") for sink in sinks]
+    uploads = [sink.argument(proxy.port) for sink, proxy in zip(sinks, proxies)]
+    folder = os.path.abspath("store-killed-agent")
+    for i in range(3):
+        agent = Agent(folder, uploads)
+        before = 0 if not i else len(stored_windows(folder))
+        wait_for(lambda: os.path.isdir(folder) and os.listdir(folder) and len(stored_windows(folder)) >= before + 2, 20, "two windows more")
+        agent.process.kill()
+        agent.process.wait(5)
+        time.sleep(0.5)
+    expected = {window["time_ns"]: window["samples"] for window in stored_windows(folder)}
+    for proxy in proxies:
+        proxy.set("pass")
+    agent = Agent(folder, uploads)
+    wait_for(lambda: all(set(expected) <= set(sink.received.windows) for sink in sinks), 40, "all windows")
+    agent.stop()
+    profile_windows = same_as_store(sinks, folder)
+    assert set(expected) <= set(profile_windows)
+    lines = [line for line in agent.log().splitlines() if re.search(r"pyroscope|parca", line)]
+    assert len(lines) < 10, lines
+
+
+def processes_of(pid):
+    """It and all below it."""
+    parents = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat") as stat:
+                    parents[int(entry)] = int(stat.read().rsplit(")", 1)[1].split()[1])
+            except OSError:
+                pass
+    found = {pid}
+    while True:
+        more = {child for child, parent in parents.items() if parent in found} - found
+        if not more:
+            return found
+        found |= more
+
+
+def seen_of(pid):
+    """What ps and others can see."""
+    seen = ""
+    for name in ("cmdline", "environ", "comm", "status"):
+        try:
+            with open(f"/proc/{pid}/{name}", "rb") as file:
+                seen += file.read().decode("latin-1")
+        except OSError:
+            pass
+    return seen
+
+
+@test("sinks of a configuration file: secrets are seen nowhere, SIGHUP brings another server and loses no window")
+def _():
+    made = certificates.make("certificates")
+    first, second = Sink("pyroscope", certificate=made["good"]), Sink("parca")
+    first.bearer, second.basic = "t0ken-SECRET-agent", "user:pa55-SECRET-agent"
+    for name, text in (("token", first.bearer), ("password", second.basic.split(":")[1])):
+        with open(name, "w") as file:
+            file.write(text + "\n")
+        os.chmod(name, 0o600)
+
+    def configure(*sinks):
+        with open("hearth.toml", "w") as file:
+            file.write("".join(f"[[sink]]\n{sink}\n" for sink in sinks))
+    one = (f'kind = "pyroscope"\nurl = "{first.url("localhost")}"\nname = "one"\nbearer_token_file = "{os.path.abspath("token")}"\n'
+           f'ca_file = "{os.path.abspath(made["ca"][0])}"\nlabels = {{ env = "test" }}')
+    two = (f'kind = "parca"\nurl = "{second.url()}"\nname = "two"\nbasic_user = "user"\nbasic_password_file = "{os.path.abspath("password")}"')
+    configure(one)
+    folder = os.path.abspath("store-config")
+    agent = Agent(folder, [], "--config", os.path.abspath("hearth.toml"))
+    wait_for(lambda: len(first.received.windows) >= 2, 20, "windows at the first server")
+    configure(one, two)
+    agent.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: len(second.received.windows) >= 3, 20, "windows at the second server")
+    seen = "".join(seen_of(pid) for pid in processes_of(agent.process.pid))
+    agent.stop()
+    seen += agent.log()
+    for path in glob.glob(folder + "/**", recursive=True):
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                seen += file.read().decode("latin-1")
+    assert "SECRET" not in seen, re.findall(".{60}SECRET.{20}", seen)
+    windows = same_as_store([first, second], folder)
+    assert all(labels["env"] == "test" for labels, _ in first.received.series())
+    # All but those that were stored at the end: none is missing in between.
+    for sink in (first, second):
+        got = sorted(sink.received.windows)
+        between = [time_ns for time_ns in sorted(windows) if got[0] <= time_ns <= got[-1]]
+        assert got == between, (sink.kind, len(got), len(between))
+
+
+run(at_once=3)
