@@ -204,6 +204,20 @@ static void add_sample(struct replay *r, struct profile_builder *b, unsigned pro
 	checked(profile_builder_sample(b, stack, depth, labels, sizeof(labels) / sizeof(labels[0]), (int64_t[]){1, r->o.period}));
 }
 
+static void add_ballast(struct replay *r, struct profile_builder *b)
+{
+	char *text = malloc(r->o.ballast + 1);
+
+	if (!text)
+		abort();
+	for (unsigned i = 0; i < r->o.ballast; i++)
+		text[i] = (char)('!' + draw(r, 90));
+	text[r->o.ballast] = '\0';
+	if (profile_builder_comment(b, text) < 0)
+		abort();
+	free(text);
+}
+
 struct profile *replay_window(struct replay *r, int64_t time_ns, int64_t duration_ns)
 {
 	struct profile_builder *b;
@@ -219,6 +233,8 @@ struct profile *replay_window(struct replay *r, int64_t time_ns, int64_t duratio
 		unsigned process = r->o.brief && draw(r, 50) == 0 ? r->o.processes + draw(r, r->o.brief) : draw_zipf(r, r->o.processes);
 		add_sample(r, b, process);
 	}
+	if (r->o.ballast)
+		add_ballast(r, b);
 	unsigned cut = r->o.ticks / 100;
 	snprintf(text, sizeof(text), "ticks=%u samples=%u dropped=%u dropped_missed=%u complete=%u truncated=%u idle=%u filtered=0 identity=holds",
 		 r->o.ticks + 1, r->o.ticks, 1, 1, r->o.ticks - cut, cut, r->window);

@@ -14,6 +14,7 @@ struct replay_options {
 	unsigned ticks;		 /* samples of a window */
 	unsigned depth;		 /* of user stacks, on average */
 	int64_t period;		 /* ns */
+	unsigned ballast;	 /* bytes of a comment that nothing compresses: large windows that are made quickly */
 	unsigned branching;	 /* where calls branch (at each fourth frame below the first ones): how many of 100 take another than the usual way */
 };
 

@@ -258,7 +258,7 @@ static int in_child(int (*test)(void))
 
 static int fill_disk(void)
 {
-	struct replay_options host = {.seed = 9, .processes = 60, .brief = 20, .ticks = 900, .depth = 25, .period = 1000, .branching = 60};
+	struct replay_options host = {.seed = 9, .processes = 20, .brief = 5, .ticks = 60, .depth = 12, .period = 1000, .ballast = 60000, .branching = 60};
 	struct replay *replay = replay_create(&host);
 	struct store_options large = {.bytes_max = 1u << 30};
 	struct store *store;

@@ -455,7 +455,7 @@ static uint64_t folder_size(struct fixture *f)
 static void never_above_the_budget(void **state)
 {
 	struct fixture *f = *state;
-	struct replay_options large = {.seed = 9, .processes = 60, .brief = 20, .ticks = 900, .depth = 25, .period = 1000, .branching = 40};
+	struct replay_options large = {.seed = 9, .processes = 20, .brief = 5, .ticks = 60, .depth = 12, .period = 1000, .ballast = 60000, .branching = 40};
 	uint64_t largest = 0;
 
 	replay_destroy(f->replay);
