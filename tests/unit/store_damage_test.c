@@ -240,7 +240,7 @@ static bool mounted(const char *type, const char *data)
 
 	if (stat(folder, &status) < 0)
 		mkdir(folder, 0700);
-	return unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 && mount("x", folder, type, 0, data) == 0;
+	return unshare(CLONE_NEWNS) == 0 && mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0 && mount("x", folder, type, 0, data) == 0;
 }
 
 /* In a mount namespace of its own. Returns the status; 77: it may not mount. */
@@ -318,6 +318,8 @@ static int fill_disk(void)
 	if (store_open(folder, &large, &store, &why) < 0 || why.text[0])
 		return 8;
 	store_close(store);
+	close(fd);
+	replay_destroy(replay);
 	return 0;
 }
 
@@ -342,7 +344,7 @@ static int remount_read_only(void)
 	if (store_open(folder, &options, &store, &why) < 0 || store_append(store, window, &number, &why) < 0)
 		return 1;
 	store_close(store);
-	if (mount("x", folder, NULL, MS_REMOUNT | MS_RDONLY, NULL) < 0)
+	if (mount("x", folder, "tmpfs", MS_REMOUNT | MS_RDONLY, NULL) < 0)
 		return 77;
 	if (store_open(folder, &options, &store, &why) != -EROFS || !why.text[0])
 		return 2;
@@ -350,9 +352,16 @@ static int remount_read_only(void)
 		return 3;
 	if (profile_digest(sum) != profile_digest(window))
 		return 4;
-	if (mount("x", folder, NULL, MS_REMOUNT, NULL) < 0)
+	if (mount("x", folder, "tmpfs", MS_REMOUNT, NULL) < 0)
 		return 77;
-	return store_open(folder, &options, &store, &why) < 0 ? 5 : 0;
+	if (store_open(folder, &options, &store, &why) < 0)
+		return 5;
+	store_close(store);
+	store_reader_close(reader);
+	profile_free(sum);
+	profile_free(window);
+	replay_destroy(replay);
+	return 0;
 }
 
 static void read_only_disk(void **state)
