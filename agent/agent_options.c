@@ -17,6 +17,7 @@
 #include "agent/nearest_name.h"
 #include "agent/rate_limit.h"
 #include "agent/store_folder.h"
+#include "agent/store_levels.h"
 #include "agent/unwinder.h"
 #include "base/clock.h"
 #include "base/scope.h"
@@ -38,6 +39,8 @@ static const struct setting SETTINGS[] = {
 	 .help = "older windows go (7)"},
 	{.name = "store-bytes", .kind = SETTING_BYTES, .offset = AT(store_bytes), .low = STORE_BYTES_MIN, .high = 1ull << 50, .usual = "1G", .argument = "BYTES",
 	 .help = "of that folder, such as 500M: the oldest windows go first (1G)"},
+	{.name = "store-levels", .kind = SETTING_TEXT, .offset = AT(store_levels), .usual = STORE_LEVELS_USUAL, .argument = "LEVELS",
+	 .help = "how old windows are merged: AGE:WINDOW ..., or none (" STORE_LEVELS_USUAL ")"},
 	{.name = "outbox-bytes", .kind = SETTING_BYTES, .offset = AT(outbox_bytes), .high = 1ull << 50, .usual = "512M", .argument = "BYTES",
 	 .help = "what may wait for servers that are away, in the store; the oldest are passed over first (512M)"},
 	{.name = "outbox-days", .kind = SETTING_NUMBER, .offset = AT(outbox_days), .low = 1, .high = DAYS_MAX, .usual = "2", .argument = "DAYS",
@@ -364,11 +367,15 @@ bool agent_options_has_store(const struct agent_options *o)
 static void check(const struct agent_options *o, struct config_problems *problems)
 {
 	bool has_output = o->output && *o->output, has_folder = has_output, has_server = false;
+	struct store_level levels[STORE_LEVELS_MAX];
+	struct why why;
 
 	for (size_t i = 0; i < o->sinks.n; i++) {
 		has_folder = has_folder || o->sinks.sinks[i].config.kind == SINK_DIR;
 		has_server = has_server || o->sinks.sinks[i].config.kind != SINK_DIR;
 	}
+	if (o->store_levels && store_levels_parse(o->store_levels, levels, &why) < 0)
+		config_problem(problems, 0, "store_levels: %s", why.text);
 	if (has_server && !agent_options_has_store(o))
 		config_problem(problems, 0, "--upload needs a store (--store DIR): windows wait there until the server has them");
 	else if (!agent_options_has_store(o) && !has_folder)

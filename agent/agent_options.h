@@ -21,6 +21,7 @@ struct agent_options {
 	uint64_t output_bytes;
 	char *store; /* folder; NULL: where it is by default; "" or "none": none */
 	uint64_t store_bytes, store_days, outbox_bytes, outbox_days;
+	char *store_levels; /* as store_levels_parse() reads them */
 	uint64_t rate_hz;
 	uint64_t window_ns;
 	bool window_jitter;

@@ -21,6 +21,7 @@
 #include "agent/rate_limit.h"
 #include "agent/session.h"
 #include "agent/stack_report.h"
+#include "agent/store_levels.h"
 #include "agent/store_folder.h"
 #include "base/clock.h"
 #include "base/scope.h"
@@ -78,7 +79,8 @@ static int open_outputs(struct agent *a, struct why *why)
 {
 	const struct agent_options *o = &a->options;
 	struct outputs_options options = {.services = a->services, .store_bytes = o->store_bytes, .store_age_ns = o->store_days * DAY_NS,
-					  .outbox_bytes = o->outbox_bytes, .outbox_age_ns = o->outbox_days * DAY_NS, .folder_bytes = o->output_bytes};
+					  .outbox_bytes = o->outbox_bytes, .outbox_age_ns = o->outbox_days * DAY_NS, .folder_bytes = o->output_bytes,
+					  .host_root = o->host_root};
 	struct upload_config *config;
 	char folder[PATH_MAX];
 
@@ -90,7 +92,9 @@ static int open_outputs(struct agent *a, struct why *why)
 		if (!o->store)
 			store_folder_make_above(folder);
 	}
-	int err = agent_options_sinks(o, &config, why);
+	int err = o->store_levels ? store_levels_parse(o->store_levels, options.levels, why) : 0;
+	if (err == 0)
+		err = agent_options_sinks(o, &config, why);
 	if (err == 0) {
 		err = outputs_open(&options, config, &a->outputs, why);
 		if (err < 0)

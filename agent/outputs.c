@@ -4,9 +4,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
+#include "agent/host_labels.h"
 #include "agent/log.h"
 #include "agent/sink_files.h"
 #include "agent/store_process.h"
@@ -84,25 +84,25 @@ static int add_label(struct upload_config *config, const char *name, const char 
 	return 0;
 }
 
-static int add_host(struct upload_config *config)
+static int add_host(const struct outputs *o, struct upload_config *config)
 {
-	struct utsname name;
+	struct host_labels labels;
 
-	if (uname(&name) < 0)
-		return -errno;
-	int err = add_label(config, "host", name.nodename);
-	return err < 0 ? err : add_label(config, "kernel", name.release);
+	host_labels_read(o->options.host_root, &labels);
+	int err = add_label(config, "host", labels.host);
+	if (err == 0)
+		err = add_label(config, "kernel", labels.kernel);
+	return err < 0 ? err : add_label(config, "arch", labels.arch);
 }
 
 static void fill_settings(const struct outputs *o, struct store_settings *settings)
 {
-	static const struct store_level LEVELS[] = {{3600 * NS_PER_S, 60 * NS_PER_S}, {86400 * NS_PER_S, 600 * NS_PER_S}};
 	const struct outputs_options *options = &o->options;
 
 	*settings = (struct store_settings){.bytes_max = options->store_bytes, .age_max_ns = options->store_age_ns,
 					    .outbox_bytes_max = options->outbox_bytes, .outbox_age_max_ns = options->outbox_age_ns,
 					    .serial = o->config->serial, .n_sinks = (uint32_t)o->config->n_sinks, .bare = options->bare};
-	memcpy(settings->levels, LEVELS, sizeof(LEVELS));
+	memcpy(settings->levels, options->levels, sizeof(settings->levels));
 	memcpy(settings->folder, o->folder, sizeof(settings->folder));
 	for (size_t i = 0; i < o->config->n_sinks; i++) {
 		const struct sink_config *sink = &o->config->sinks[i].config;
@@ -142,10 +142,10 @@ static void clean_names(struct upload_config *config)
 }
 
 /* Read what is in files. config: not yet ours. */
-static int read_files(struct upload_config *config, struct sink_files **files_out)
+static int read_files(const struct outputs *o, struct upload_config *config, struct sink_files **files_out)
 {
 	clean_names(config);
-	int err = add_host(config);
+	int err = add_host(o, config);
 	if (err == 0)
 		err = sink_files_create(config, files_out);
 	if (err == 0)
@@ -181,7 +181,7 @@ int outputs_open(const struct outputs_options *options, struct upload_config *co
 		memcpy(o->folder, options->store, strlen(options->store) + 1);
 	o->options.store = o->folder;
 	config->serial = 1;
-	int err = read_files(config, &o->files);
+	int err = read_files(o, config, &o->files);
 	o->config = config;
 	o->has_uploads = has_uploads(config);
 	if (err == 0)
@@ -423,7 +423,7 @@ int outputs_reconfigure(struct outputs *o, struct upload_config *config)
 	AUTO_FREE struct store_settings *settings = calloc(1, sizeof(*settings));
 	struct sink_files *files = NULL;
 
-	int err = settings ? read_files(config, &files) : -ENOMEM;
+	int err = settings ? read_files(o, config, &files) : -ENOMEM;
 	if (err < 0)
 		return err;
 	bool same = same_folders(o->config, config);

@@ -12,6 +12,7 @@
 #include "pprof/profile.h"
 #include "server-upload/upload_config.h"
 #include "server-upload/upload_protocol.h"
+#include "store/store.h"
 
 #define OUTPUTS_FDS	  3
 #define OUTPUTS_FINISH_MS 2000 /* for windows that wait, at the end */
@@ -22,7 +23,9 @@ struct outputs_options {
 	struct services *services; /* of outputs_services_create(); taken over */
 	const char *store;	   /* folder; NULL: none. Borrowed for the call */
 	uint64_t store_bytes, store_age_ns; /* see struct store_options */
+	struct store_level levels[STORE_LEVELS_MAX]; /* all zero: the store's own */
 	uint64_t outbox_bytes, outbox_age_ns;
+	const char *host_root;	   /* see host_labels_read(); NULL: none */
 	uint64_t folder_bytes;	   /* of each dir sink */
 	bool bare;		   /* without confinement: valgrind */
 };
