@@ -18,6 +18,7 @@
 #define REQUEST_BYTES_MIN  (64u << 10)	/* smaller ones are not asked for, whatever a server says */
 #define BUSY_BYTES_MIN	   (256u << 10)
 #define STUCK_FAILURES	   10		/* in a row: some four minutes */
+#define STUCK_SLOWLY	   2		/* the same, of waits that are longer: a minute or two */
 #define MEMORY_TRIES	   5
 #define QUERY_MAX	   8192
 
@@ -394,11 +395,16 @@ static void refused(struct sink_sender *s, uint64_t now_ns, const struct verdict
 	next_part(s);
 }
 
-/* What a server says it cannot now, it may say of one window for ever, and it would stand before all others. So after STUCK_FAILURES answers in a row the window
- * behind it is tried: does that fail too, it is an outage, and nothing is lost. Is it taken, the first is sent once more, and dropped when that fails. */
+/* What a server says it cannot now, or that we may not, it may say of one window for ever, and it would stand before all others. So after some answers in a row the window
+ * behind it is tried: does that fail too, it is an outage, or a token, and nothing is lost. Is it taken, the first is sent once more, and dropped when that fails. */
+static bool is_of_window(const struct http_reply *reply, const struct verdict *v)
+{
+	return (v->kind == VERDICT_SOON || v->kind == VERDICT_SLOWLY) && reply->failure == HTTP_ANSWERED;
+}
+
 static bool is_stuck(const struct sink_sender *s, const struct http_reply *reply, const struct verdict *v)
 {
-	return v->kind == VERDICT_SOON && reply->failure == HTTP_ANSWERED && s->retry.failures % STUCK_FAILURES == 0;
+	return is_of_window(reply, v) && s->retry.failures % (v->kind == VERDICT_SLOWLY ? STUCK_SLOWLY : STUCK_FAILURES) == 0;
 }
 
 /* Half of the request at hand, uncompressed as limits of shaping are. A packed one is known by its packed size; two to four times that it was. */
@@ -419,7 +425,7 @@ static void failed(struct sink_sender *s, uint64_t now_ns, const struct http_rep
 {
 	static const enum retry_kind KINDS[] = {[VERDICT_SOON] = RETRY_SOON, [VERDICT_BUSY] = RETRY_BUSY, [VERDICT_SLOWLY] = RETRY_SLOWLY};
 
-	if (s->ahead && v->kind == VERDICT_SOON && reply->failure == HTTP_ANSWERED) {
+	if (s->ahead && is_of_window(reply, v)) {
 		retry_refused(&s->retry, now_ns, reply->took_ns);
 		drop_window(s, now_ns, v->text);
 		finish_window(s);

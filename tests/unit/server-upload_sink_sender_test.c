@@ -284,6 +284,28 @@ static void a_window_that_a_server_fails_on_blocks_nothing(void **state)
 	assert_non_null(strstr(lines[n_lines - 1], "window 2 is dropped: HTTP 500"));
 }
 
+/* It lets us in, but not with the second window. */
+static void a_window_that_is_not_let_in_blocks_nothing(void **state)
+{
+	struct upload_server_reply replies[8] = {{.text = ""}};
+
+	(void)state;
+	strcpy(replies[1].text, "403 No"); /* of 2 */
+	strcpy(replies[2].text, "403 No");
+	strcpy(replies[3].text, ""); /* 3 is taken */
+	strcpy(replies[4].text, "403 No"); /* 2 once more */
+	upload_server_say(&server, 6, replies);
+	start(SINK_HTTP);
+	run();
+	assert_int_equal(mark, WINDOWS);
+	assert_int_equal(status().windows_dropped, 1);
+	assert_int_equal(status().windows_sent, WINDOWS - 1);
+	assert_int_equal(number_of(3), 3);
+	assert_int_equal(number_of(4), 2);
+	assert_int_equal(number_of(5), 4);
+	assert_non_null(strstr(lines[n_lines - 1], "window 2 is dropped: HTTP 403"));
+}
+
 static void an_outage_with_answers_drops_nothing(void **state)
 {
 	struct upload_server_reply replies[64] = {{.text = ""}};
@@ -504,6 +526,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_outage_loses_nothing, make_config, forget),
 		cmocka_unit_test_setup_teardown(what_is_refused_blocks_nothing, make_config, forget),
 		cmocka_unit_test_setup_teardown(who_is_not_let_in_waits, make_config, forget),
+		cmocka_unit_test_setup_teardown(a_window_that_is_not_let_in_blocks_nothing, make_config, forget),
 		cmocka_unit_test_setup_teardown(a_window_that_a_server_fails_on_blocks_nothing, make_config, forget),
 		cmocka_unit_test_setup_teardown(an_outage_with_answers_drops_nothing, make_config, forget),
 		cmocka_unit_test_setup_teardown(windows_that_are_none, make_config, forget),
