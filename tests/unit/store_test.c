@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <valgrind/valgrind.h>
 
 #include "base/clock.h"
 #include "store/store_reader.h"
@@ -458,6 +459,8 @@ static void never_above_the_budget(void **state)
 	struct replay_options large = {.seed = 9, .processes = 20, .brief = 5, .ticks = 60, .depth = 12, .period = 1000, .ballast = 60000, .branching = 40};
 	uint64_t largest = 0;
 
+	if (RUNNING_ON_VALGRIND)
+		skip(); /* some hundred windows: half a minute */
 	replay_destroy(f->replay);
 	f->replay = replay_create(&large);
 	f->options.bytes_max = STORE_BYTES_MIN;
@@ -524,6 +527,8 @@ static void clock_jumps(void **state)
 	struct fixture *f = *state;
 	unsigned appended = 0;
 
+	if (RUNNING_ON_VALGRIND)
+		skip(); /* some hundred windows: half a minute */
 	f->options.age_max_ns = 3 * DAYS;
 	open_store(f);
 	append_many(f, 200), appended += 200;
