@@ -88,6 +88,7 @@ def killed():
 
 @test("Ctrl-C ends the recording, not the processes that it still needs")
 def interrupted():
+    busy = spawn("sh", "-c", "while :; do :; done")
     process = spawn(HEARTH, "record", "--json", "-F", "199", "-o", "interrupted.folded", stdout=subprocess.PIPE, text=True,
                     start_new_session=True)
     wait_for(lambda: "hearth-names" in family(process.pid), 20, "the process that names")
@@ -96,6 +97,8 @@ def interrupted():
     for pid in family(process.pid).values():
         os.kill(pid, signal.SIGTERM)  # as the end of a service does
     output, _ = process.communicate(timeout=60)
+    busy.kill()
+    busy.wait()
     summary = json.loads(output)
     assert summary["symbolizer"]["restarts"] == 0, summary["symbolizer"]
     assert summary["symbolizer"]["addresses_named"] > 0, summary["symbolizer"]
