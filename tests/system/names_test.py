@@ -220,7 +220,7 @@ def no_delay():
     path, _ = remote("inlined_v", server)
     load = spawn(path, "40")
     urls = ["", "http://127.0.0.1:9", server.url("mute"), server.url("endless")]
-    agents = [spawn(HEARTH, "agent", "--output", f"w{number}", "--window", "1", "-F", "49", "--max-cpu", "50", "--name-cache",
+    agents = [spawn(HEARTH, "agent", "--store", f"s{number}", "--output", f"w{number}", "--window", "1", "-F", "49", "--max-cpu", "50", "--name-cache",
                     os.path.abspath(f"c{number}"), "--debuginfod", url, stderr=subprocess.PIPE, text=True) for number, url in enumerate(urls)]
     time.sleep(10)
     for agent in agents:
