@@ -132,7 +132,7 @@ def bpf_programs():
     subprocess.run(["clang", "-target", "bpf", "-O2", "-g", "-I/usr/include/x86_64-linux-gnu", "-c", os.path.join(WORKLOADS, "traced.bpf.c"),
                     "-o", "traced.o"], check=True)
     program = build("traced.c", "traced", "-O2", "-lbpf")
-    load = spawn(program, "traced.o", "6", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    load = spawn(program, "traced.o", "60", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     time.sleep(1)
     assert load.poll() is None, load.returncode
     with open("/proc/kallsyms") as symbols:
@@ -140,6 +140,7 @@ def bpf_programs():
     if "_hearth_run\t[bpf]" not in text:
         raise Skip("net.core.bpf_jit_kallsyms is 0")
     record("-F", "997", "-p", str(load.pid), "-d", "3", "-o", "traced.folded")
+    load.kill()  # not before its names were looked up
     has_fentry = "fentry" in load.communicate()[0]
     stacks = folded("traced.folded")
     names = {name for stack, _ in stacks for name in stack if name.startswith("bpf_")}
