@@ -19,6 +19,8 @@
 #define BUSY_BYTES_MIN	   (256u << 10)
 #define STUCK_FAILURES	   10		/* in a row: some four minutes */
 #define STUCK_SLOWLY	   2		/* the same, of waits that are longer: a minute or two */
+#define HTTP_FORBIDDEN	   403
+#define GRPC_FORBIDDEN	   7		/* PERMISSION_DENIED */
 #define MEMORY_TRIES	   5
 #define QUERY_MAX	   8192
 
@@ -396,10 +398,13 @@ static void refused(struct sink_sender *s, uint64_t now_ns, const struct verdict
 }
 
 /* What a server says it cannot now, or that we may not, it may say of one window for ever, and it would stand before all others. So after some answers in a row the window
- * behind it is tried: does that fail too, it is an outage, or a token, and nothing is lost. Is it taken, the first is sent once more, and dropped when that fails. */
+ * behind it is tried: does that fail too, it is an outage, or a right that we lack, and nothing is lost. Is it taken, the first is sent once more, and dropped when that fails.
+ * A token that is none (401) and a place that is another (3xx) are not of one window. */
 static bool is_of_window(const struct http_reply *reply, const struct verdict *v)
 {
-	return (v->kind == VERDICT_SOON || v->kind == VERDICT_SLOWLY) && reply->failure == HTTP_ANSWERED;
+	bool is_forbidden = v->kind == VERDICT_SLOWLY && (reply->status == HTTP_FORBIDDEN || reply->grpc_status == GRPC_FORBIDDEN);
+
+	return (v->kind == VERDICT_SOON || is_forbidden) && reply->failure == HTTP_ANSWERED;
 }
 
 static bool is_stuck(const struct sink_sender *s, const struct http_reply *reply, const struct verdict *v)
