@@ -21,8 +21,8 @@
 #include "agent/rate_limit.h"
 #include "agent/session.h"
 #include "agent/stack_report.h"
-#include "agent/store_levels.h"
 #include "agent/store_folder.h"
+#include "agent/store_levels.h"
 #include "base/clock.h"
 #include "base/scope.h"
 #include "pprof/encode.h"
@@ -303,8 +303,8 @@ static int end_window(struct agent *a)
 	}
 	say_names_trouble(a);
 	say_late_names(a);
-	/* A window without sampling is none. */
-	if (a->is_sampled) {
+	/* A window without sampling is none; but what ticked before the events were off is in it, and is not lost. */
+	if (a->is_sampled || account.samples) {
 		accounting_describe(&account, text, sizeof(text));
 		outputs_put(a->outputs, profile, text);
 		say_incomplete(profile);
@@ -364,11 +364,25 @@ static void reload(struct agent *a)
 		log_line(LOG_WARNING, "these take effect after a restart only: %s", change.restart);
 }
 
+static void describe_store(const struct agent *a, struct control_reply *reply)
+{
+	struct store_client_stats stats;
+
+	outputs_stats(a->outputs, &stats);
+	control_reply_add(reply, "windows_stored", "%" PRIu64, stats.stored);
+	control_reply_add(reply, "windows_waiting", "%" PRIu64, stats.waiting);
+	control_reply_add(reply, "windows_lost", "%" PRIu64, stats.dropped);
+	if (agent_options_has_store(&a->options))
+		control_reply_add(reply, "store_bytes", "%" PRIu64, stats.report.store.bytes);
+}
+
 /* Of each server what it has got, and what is wrong with it. */
 static void describe_sinks(const struct agent *a, struct control_reply *reply)
 {
 	const struct upload_config *config = outputs_config(a->outputs);
+	struct store_client_stats store;
 
+	outputs_stats(a->outputs, &store);
 	for (size_t i = 0; i < config->n_sinks; i++) {
 		char name[SINK_NAME_MAX + 8];
 		struct upload_status status;
@@ -376,8 +390,9 @@ static void describe_sinks(const struct agent *a, struct control_reply *reply)
 			continue;
 		outputs_status(a->outputs, i, &status);
 		snprintf(name, sizeof(name), "sink_%s", config->sinks[i].config.name);
-		control_reply_add(reply, name, "sent %" PRIu64 " windows, dropped %" PRIu64 ", %" PRIu64 " bytes%s%s", status.windows_sent, status.windows_dropped,
-				  status.bytes_sent, status.last_error[0] ? "; " : "", status.last_error);
+		control_reply_add(reply, name, "sent %" PRIu64 " windows, dropped %" PRIu64 ", passed over %" PRIu64 ", waiting %" PRIu64 ", %" PRIu64 " bytes%s%s",
+				  status.windows_sent, status.windows_dropped, store.report.store.outbox_dropped[i] + store.report.passed_over[i],
+				  store.report.store.outbox_windows[i], status.bytes_sent, status.last_error[0] ? "; " : "", status.last_error);
 	}
 }
 
@@ -407,6 +422,7 @@ static void describe_state(const struct agent *a, struct control_reply *reply)
 	control_reply_add(reply, "uptime_s", "%.0f", (double)(now_ns - a->start_ns) / 1e9);
 	control_reply_add(reply, "pid", "%d", (int)getpid());
 	control_reply_add(reply, "version", "%s", HEARTH_VERSION);
+	describe_store(a, reply);
 	describe_sinks(a, reply);
 	if (a->options.config)
 		control_reply_add(reply, "config", "%s", a->options.config);

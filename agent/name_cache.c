@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "agent/cache_folder.h"
+#include "agent/usual_folder.h"
 #include "base/clock.h"
 #include "base/scope.h"
 #include "symbolizer/name_table.h"
@@ -71,25 +72,9 @@ static void name_of(const struct name_key *key, bool lacking, char name[NAME_BYT
 
 int name_cache_folder(char *path_out, size_t bytes)
 {
-	const char *service = getenv("CACHE_DIRECTORY"), *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-	char path[PATH_MAX];
-	int n = 0;
+	static const struct usual_folder CACHE = {"CACHE_DIRECTORY", "/var/cache/hearth", "XDG_CACHE_HOME", ".cache"};
 
-	/* systemd lists several folders with colons. */
-	if (service && service[0] == '/')
-		n = snprintf(path, sizeof(path), "%.*s", (int)strcspn(service, ":"), service);
-	else if (geteuid() == 0)
-		n = snprintf(path, sizeof(path), "/var/cache/hearth");
-	else if (cache && cache[0] == '/')
-		n = snprintf(path, sizeof(path), "%s/hearth", cache);
-	else if (home && home[0] == '/')
-		n = snprintf(path, sizeof(path), "%s/.cache/hearth", home);
-	else
-		return -ENOENT;
-	if (n < 0 || (size_t)n >= sizeof(path) || (size_t)n >= bytes)
-		return -ENAMETOOLONG;
-	memcpy(path_out, path, (size_t)n + 1);
-	return 0;
+	return usual_folder_find(&CACHE, path_out, bytes);
 }
 
 int name_cache_open(const char *folder, uint64_t budget_bytes, struct name_cache **cache_out, struct why *why)

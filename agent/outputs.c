@@ -246,7 +246,7 @@ void outputs_put(struct outputs *o, const struct profile *profile, const char *a
 
 	int err = profile_encode(profile, &bytes, &n);
 	if (err < 0)
-		log_line(LOG_ERROR, "window lost (encoding it: %s): %s", strerror(-err), account);
+		store_client_lose(o->store, strerror(-err), account);
 	else
 		store_client_put(o->store, bytes, n, account);
 }

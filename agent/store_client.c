@@ -225,14 +225,19 @@ static void hand_over(struct store_client *c)
 	c->flight_ns = clock_ns(CLOCK_MONOTONIC);
 }
 
+void store_client_lose(struct store_client *c, const char *cause, const char *account)
+{
+	c->stats.dropped++;
+	say(c, LOG_ERROR, "window lost (%s): %s", cause, account);
+}
+
 void store_client_put(struct store_client *c, uint8_t *bytes, size_t n, const char *account)
 {
 	struct waiting *w = calloc(1, sizeof(*w));
 	char *copy = strdup(account);
 
 	if (!w || !copy || n > STORE_WINDOW_BYTES) {
-		c->stats.dropped++;
-		say(c, LOG_ERROR, "window lost (%s): %s", n > STORE_WINDOW_BYTES ? "it is too large" : "out of memory", account);
+		store_client_lose(c, n > STORE_WINDOW_BYTES ? "it is too large" : "out of memory", account);
 		free(w);
 		free(copy);
 		free(bytes);

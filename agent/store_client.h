@@ -48,6 +48,8 @@ void store_client_go_on(struct store_client *c);
 
 /* Hand over a window, encoded. bytes: taken over, also when it is dropped. account: what its line in the log says; copied. */
 void store_client_put(struct store_client *c, uint8_t *bytes, size_t n, const char *account);
+/* One that could not even be encoded: counted and said as the others. */
+void store_client_lose(struct store_client *c, const char *cause, const char *account);
 
 /* Readable when store_client_work() has something to do; -1: no process now. */
 int store_client_fd(const struct store_client *c);

@@ -3,32 +3,17 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/usual_folder.h"
+
 int store_folder_default(char *path_out, size_t bytes)
 {
-	const char *service = getenv("STATE_DIRECTORY"), *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-	char path[PATH_MAX];
-	int n = 0;
+	static const struct usual_folder STATE = {"STATE_DIRECTORY", "/var/lib/hearth", "XDG_STATE_HOME", ".local/state"};
 
-	/* systemd lists several folders with colons. */
-	if (service && service[0] == '/')
-		n = snprintf(path, sizeof(path), "%.*s", (int)strcspn(service, ":"), service);
-	else if (geteuid() == 0)
-		n = snprintf(path, sizeof(path), "/var/lib/hearth");
-	else if (state && state[0] == '/')
-		n = snprintf(path, sizeof(path), "%s/hearth", state);
-	else if (home && home[0] == '/')
-		n = snprintf(path, sizeof(path), "%s/.local/state/hearth", home);
-	else
-		return -ENOENT;
-	if (n < 0 || (size_t)n >= sizeof(path) || (size_t)n >= bytes)
-		return -ENAMETOOLONG;
-	memcpy(path_out, path, (size_t)n + 1);
-	return 0;
+	return usual_folder_find(&STATE, path_out, bytes);
 }
 
 int store_folder_absolute(const char *path, char *path_out, size_t bytes)
