@@ -200,11 +200,14 @@ static void fill(Profile *message, struct parts *x, const struct profile *p)
 	message->doc_url = p->doc_url;
 }
 
+/* A window of 209 KB, best of 15: level 6 62.1 KB in 6.3 ms of CPU, 4 63.4 KB in 3.2 ms, 1 69.1 KB in 2.2 ms. The agent's own loop waits for it. */
+#define GZIP_LEVEL 4
+
 static int compress_gzip(uint8_t *plain, size_t n_plain, uint8_t **bytes_out, size_t *n_bytes_out)
 {
 	z_stream z = {0};
 
-	if (deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, GZIP_WINDOW_BITS, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+	if (deflateInit2(&z, GZIP_LEVEL, Z_DEFLATED, GZIP_WINDOW_BITS, 8, Z_DEFAULT_STRATEGY) != Z_OK)
 		return -ENOMEM;
 	size_t bound = deflateBound(&z, n_plain);
 	AUTO_FREE uint8_t *bytes = malloc(bound);
