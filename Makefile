@@ -297,6 +297,11 @@ bench-window-names: $(B)/bench/window_names ## what naming a window costs, with 
 $(B)/bench/window_names: $(B)/bench/window_names.o $(B)/libhearth.a
 	$(call say,LINK,$@)$(CC) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
 
+bench-store: $(B)/bench/store ## a store of 7 days: bytes a day, time of a window, of sums, memory; STORE_DAYS=
+	$(Q)$(B)/bench/store $(STORE_DAYS)
+$(B)/bench/store: $(B)/bench/store.o $(B)/tests/store/replay.o $(B)/libhearth.a
+	$(call say,LINK,$@)$(CC) $(LDFLAGS) -o $@ $^ -lm $(HEARTH_LDLIBS) $(LDLIBS)
+
 bench-labels: $(B)/bench/labels ## what containers' and units' labels cost with 500 cgroups (root)
 	$(Q)$(B)/bench/labels
 $(B)/bench/labels: $(B)/bench/labels.o $(B)/libhearth.a
