@@ -139,6 +139,7 @@ static void begin_window(struct agent *a)
 	a->is_sampled = pace_is_sampling(&a->pace);
 	session_pause(a->session, !a->is_sampled);
 	session_set_weight(a->session, pace_weight(&a->pace));
+	session_limit_slow_files(a->session, a->options.window_ns / SLOW_FILES_PART);
 	a->end_now = false;
 }
 
@@ -174,7 +175,6 @@ static int start(struct agent *a)
 		.name_cache_bytes = o->name_cache_bytes,
 		.host_root = o->host_root,
 		.debuginfod_urls = o->debuginfod_urls,
-		.slow_files_ns = o->window_ns / SLOW_FILES_PART,
 	};
 	struct why why;
 

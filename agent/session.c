@@ -55,6 +55,7 @@ struct session {
 	uint64_t cpus_reopened;
 	uint64_t drained_ns; /* CLOCK_MONOTONIC of the last drain */
 	uint64_t look_ns;    /* CLOCK_MONOTONIC of the next look at what is sampled; 0: windows are enough */
+	uint64_t slow_files_ns; /* that they may cost a window; 0: no limit */
 };
 
 static int watch(struct session *s, int fd, enum source source)
@@ -259,7 +260,7 @@ static void begin_window(struct session *s, uint64_t now_ns)
 	s->window_time_ns = (int64_t)clock_ns(CLOCK_REALTIME);
 	s->account = (struct accounting){0};
 	s->window++;
-	symbolizer_begin_window(s->symbolizer, s->options.slow_files_ns);
+	symbolizer_begin_window(s->symbolizer, s->slow_files_ns);
 }
 
 int session_start(struct session *s, struct why *why)
@@ -491,6 +492,11 @@ int session_set_rate(struct session *s, uint64_t rate_hz)
 {
 	s->options.sampler.rate_hz = rate_hz;
 	return sampler_set_rate(s->sampler, rate_hz);
+}
+
+void session_limit_slow_files(struct session *s, uint64_t ns)
+{
+	s->slow_files_ns = ns;
 }
 
 void session_pause(struct session *s, bool is_paused)

@@ -20,7 +20,6 @@ struct session_options {
 	enum demangle_style demangle;
 	const char *name_cache;	      /* folder of name tables; NULL: name_cache_folder() */
 	uint64_t name_cache_bytes;    /* its budget; 0: no folder */
-	uint64_t slow_files_ns;	      /* that files which are slow to read may cost a window; 0: no limit */
 	const char *host_root;	      /* see struct cgroup_names_options; NULL: none */
 	const char *debuginfod_urls;  /* servers of debug files, as in DEBUGINFOD_URLS; NULL or "": none */
 };
@@ -82,6 +81,9 @@ void session_names_hurry(struct session *s);
 
 /* What is wrong with the folder of name tables, NULL: nothing. Names come all the same, and cost more. Borrowed until the next call. */
 const char *session_names_trouble(struct session *s);
+
+/* What files that are slow to read may cost a window, from the next one on; 0, as at the beginning: no limit. */
+void session_limit_slow_files(struct session *s, uint64_t ns);
 
 /* A new rate, from the next window on. */
 int session_set_rate(struct session *s, uint64_t rate_hz);
