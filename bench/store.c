@@ -83,7 +83,7 @@ static void write_days(const char *folder, int days, char **files, int n_files)
 {
 	struct store_options options = {.bytes_max = UINT64_C(4) << 30};
 	size_t n = (size_t)days * DAY;
-	uint64_t *times = malloc(n * sizeof(*times)), append_cpu = 0, maintain_cpu = 0, samples = 0;
+	uint64_t *times = malloc(n * sizeof(*times)), append_cpu = 0, maintain_cpu = 0, samples = 0, begin_cpu = cpu_ns();
 	struct replay *replay = replay_create(&replay_host);
 	struct store *store;
 	struct why why;
@@ -128,6 +128,7 @@ static void write_days(const char *folder, int days, char **files, int n_files)
 	printf("append: median %.2f ms, p99 %.2f ms, max %.1f ms; CPU %.2f ms a window, maintenance %.2f ms a window, a step at most %.0f ms\n",
 	       ms(times[n / 2]), ms(times[n * 99 / 100]), ms(times[n - 1]), ms(append_cpu) / (double)n, ms(maintain_cpu) / (double)n,
 	       ms(maintain_max));
+	printf("making the windows: CPU %.2f ms a window\n", ms(cpu_ns() - begin_cpu - append_cpu - maintain_cpu) / (double)n);
 	printf("writer's memory: %ld KiB at most\n", memory_kib("VmHWM:"));
 	store_close(store);
 	replay_destroy(replay);
@@ -141,7 +142,20 @@ static int count(void *context, const struct store_bucket *bucket)
 	return 0;
 }
 
-/* In a process of its own, for its memory. */
+/* What follows is a process of its own, for its memory; the parent gets false, when that has ended. */
+static bool apart(void)
+{
+	int status;
+
+	fflush(stdout);
+	pid_t pid = fork();
+	if (pid == 0)
+		return true;
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
+		exit(1);
+	return false;
+}
+
 static void query(const char *folder, int days, int hours)
 {
 	struct store_filter filter = {.to_ns = begin_ns + (int64_t)days * DAY * WINDOW_NS};
@@ -150,11 +164,8 @@ static void query(const char *folder, int days, int hours)
 	struct why why;
 	size_t buckets = 0;
 
-	fflush(stdout);
-	if (fork() > 0) {
-		wait(NULL);
+	if (!apart())
 		return;
-	}
 	filter.from_ns = filter.to_ns - (int64_t)hours * 3600 * (int64_t)NS_PER_S;
 	uint64_t at = clock_ns(CLOCK_MONOTONIC), cpu = cpu_ns();
 	int err = store_reader_open(folder, &reader, &why);
@@ -185,8 +196,10 @@ int main(int argc, char **argv)
 	if (days < 1 || !path)
 		return 2;
 	snprintf(command, sizeof(command), "%s/windows-000001.db", path);
-	if (access(command, F_OK) < 0) /* a folder that has a store is only read */
+	if (access(command, F_OK) < 0 && apart()) { /* a folder that has a store is only read */
 		write_days(path, days, argv + 3, argc > 3 ? argc - 3 : 0);
+		return 0;
+	}
 	query(path, days, 1);
 	query(path, days, 24);
 	query(path, days, 24 * days);

@@ -14,6 +14,7 @@
 #define DEPTH_MAX   96
 #define TRUNK	    8 /* frames that are the same in all stacks of a program's thread */
 #define ZIPF_STEPS  4096
+#define SITES	    12 /* of a function, where it calls */
 
 const struct replay_options replay_host = {
 	.seed = 1, .processes = 100, .brief = 4, .ticks = 380, .depth = 25, .period = 52631578, .branching = 4};
@@ -26,7 +27,22 @@ struct replay {
 	struct names {
 		char *name, *system_name, *file;
 	} names[PROGRAMS + 1][FUNCTIONS];
+	/* What the window at hand has already: a profile's number and the window's, from 1. */
+	struct known {
+		uint32_t window, number;
+	} functions[PROGRAMS + 1][FUNCTIONS], mappings[PROGRAMS + 1], locations[PROGRAMS + 1][FUNCTIONS][SITES];
 };
+
+static bool is_known(const struct replay *r, const struct known *known)
+{
+	return known->window == r->window + 1;
+}
+
+static uint32_t learn(const struct replay *r, struct known *known, uint32_t number)
+{
+	*known = (struct known){r->window + 1, number};
+	return number;
+}
 
 static uint64_t mix(uint64_t x)
 {
@@ -110,43 +126,54 @@ static const struct names *names_of(struct replay *r, unsigned program, uint32_t
 
 static uint32_t function(struct replay *r, struct profile_builder *b, unsigned program, uint32_t i)
 {
+	struct known *known = &r->functions[program][i];
+
+	if (is_known(r, known))
+		return known->number;
 	const struct names *names = names_of(r, program, i);
 	uint64_t h = mix(program * 100000 + i);
 	struct profile_function f = {string(b, names->name), string(b, names->system_name), string(b, names->file),
 				     program == KERNEL ? 0 : (int64_t)(h % 3000) + 1};
 
-	return checked(profile_builder_function(b, &f));
+	return learn(r, known, checked(profile_builder_function(b, &f)));
 }
 
-static uint32_t mapping(struct profile_builder *b, unsigned program)
+static uint32_t mapping(struct replay *r, struct profile_builder *b, unsigned program)
 {
+	struct known *known = &r->mappings[program];
 	char path[64], build_id[48];
 	uint64_t h = mix(program + 7);
 
+	if (is_known(r, known))
+		return known->number;
 	if (program == KERNEL) {
 		struct profile_mapping kernel = {.filename = string(b, "[kernel.kallsyms]"), .has_functions = true};
-		return checked(profile_builder_mapping(b, &kernel));
+		return learn(r, known, checked(profile_builder_mapping(b, &kernel)));
 	}
 	snprintf(path, sizeof(path), "/usr/lib/app%u/bin/app%u", program, program);
 	snprintf(build_id, sizeof(build_id), "%016" PRIx64 "%016" PRIx64 "deadbeef", h, mix(h));
 	struct profile_mapping m = {.start = 0x1000, .limit = 0x800000, .file_offset = 0x1000, .filename = string(b, path),
 				    .build_id = string(b, build_id), .has_functions = true, .has_filenames = true, .has_line_numbers = true,
 				    .has_inline_frames = true};
-	return checked(profile_builder_mapping(b, &m));
+	return learn(r, known, checked(profile_builder_mapping(b, &m)));
 }
 
 /* The frame at a place of a program's tree: its function is given by the way there. */
 static uint32_t frame(struct replay *r, struct profile_builder *b, unsigned program, uint64_t place)
 {
 	uint32_t i = (uint32_t)(mix(place) % FUNCTIONS);
-	uint64_t site = mix(place ^ 99) % 12, h = mix(i + program * 131);
+	uint64_t site = mix(place ^ 99) % SITES, h = mix(i + program * 131);
+	struct known *known = &r->locations[program][i][site];
 	struct profile_line lines[3];
 	size_t n = program != KERNEL && h % 5 == 0 ? 2 + h % 2 : 1;
 
+	if (is_known(r, known))
+		return known->number;
 	for (size_t k = 0; k < n; k++)
 		lines[k] = (struct profile_line){function(r, b, program, (uint32_t)((i + k * 37) % FUNCTIONS)),
 						 program == KERNEL ? 0 : (int64_t)(h % 3000 + site + k), 0};
-	return checked(profile_builder_location(b, mapping(b, program), program == KERNEL ? 0 : 0x1000 + i * 512 + site * 16, lines, n));
+	uint64_t address = program == KERNEL ? 0 : 0x1000 + i * 512 + site * 16;
+	return learn(r, known, checked(profile_builder_location(b, mapping(r, b, program), address, lines, n)));
 }
 
 /* Leaf first into stack; returns the depth. */
