@@ -85,24 +85,6 @@ uint64_t unpacking_long_u64(struct unpacking *u)
 	return 0;
 }
 
-int64_t unpacking_s64(struct unpacking *u)
-{
-	uint64_t value = unpacking_u64(u);
-
-	return (int64_t)(value >> 1 ^ -(value & 1));
-}
-
-uint32_t unpacking_below(struct unpacking *u, uint64_t limit)
-{
-	uint64_t value = unpacking_u64(u);
-
-	if (value >= limit || value > UINT32_MAX) {
-		u->bad = true;
-		return 0;
-	}
-	return (uint32_t)value;
-}
-
 uint32_t unpacking_count(struct unpacking *u)
 {
 	uint64_t value = unpacking_u64(u);

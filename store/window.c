@@ -126,28 +126,30 @@ static void get_shape(struct window *w, struct unpacking *in)
 
 static void get_series(struct window *w, struct unpacking *in)
 {
-	uint64_t last = 0;
+	uint64_t last = 0, bad = 0;
 
 	for (size_t i = 0; i < w->n; i++) {
 		uint64_t step = unpacking_below(in, UINT32_MAX);
 		last += step;
-		in->bad |= (i && !step) || last >= UINT32_MAX;
+		bad |= (i && !step) || last >= UINT32_MAX;
 		w->series[i] = (uint32_t)last;
 	}
+	in->bad |= bad;
 }
 
 static void get_column(struct window *w, uint32_t type, struct unpacking *in)
 {
 	uint32_t types = w->shape.n_types;
-	int64_t factor = type ? unpacking_s64(in) : 0;
+	uint64_t factor = type ? (uint64_t)unpacking_s64(in) : 0;
 	bool rest = type ? unpacking_below(in, 2) : true;
+	int64_t *values = w->values;
 
-	for (size_t i = 0; i < w->n; i++) {
-		uint64_t value = rest ? (uint64_t)unpacking_s64(in) : 0;
-		if (type)
-			value += (uint64_t)w->values[i * types] * (uint64_t)factor;
-		w->values[i * types + type] = (int64_t)value;
-	}
+	for (size_t i = 0; i < w->n && rest; i++)
+		values[i * types + type] = unpacking_s64(in);
+	for (size_t i = 0; i < w->n && !rest; i++)
+		values[i * types + type] = 0;
+	for (size_t i = 0; i < w->n && type; i++)
+		values[i * types + type] = (int64_t)((uint64_t)values[i * types + type] + (uint64_t)values[i * types] * factor);
 }
 
 int window_unpack(struct window *w, const uint8_t *bytes, size_t n)
