@@ -50,29 +50,42 @@ static uint64_t hash_mapping(const struct profile_mapping *m, uint64_t seed)
 	return XXH3_64bits_withSeed(key, sizeof(key), seed);
 }
 
+#define KEY_PARTS 8 /* lines or labels that are hashed at once */
+
 static uint64_t hash_location(const struct dictionary *d, const struct profile_location *l)
 {
-	uint64_t key[] = {l->address, (uint64_t)l->mapping << 32 | l->n_lines, l->is_folded};
-	uint64_t hash = XXH3_64bits_withSeed(key, sizeof(key), d->seed);
+	uint64_t key[3 + 3 * KEY_PARTS] = {l->address, (uint64_t)l->mapping << 32 | l->n_lines, l->is_folded}, hash = d->seed;
+	size_t n = 3;
 
 	for (uint32_t i = 0; i < l->n_lines; i++) {
 		const struct profile_line *line = &d->lines[l->first_line + i];
-		uint64_t part[] = {hash, line->function, (uint64_t)line->line, (uint64_t)line->column};
-		hash = XXH3_64bits_withSeed(part, sizeof(part), d->seed);
+		if (n == 3 + 3 * KEY_PARTS) {
+			hash = XXH3_64bits_withSeed(key, n * sizeof(key[0]), hash);
+			n = 0;
+		}
+		key[n++] = line->function;
+		key[n++] = (uint64_t)line->line;
+		key[n++] = (uint64_t)line->column;
 	}
-	return hash;
+	return XXH3_64bits_withSeed(key, n * sizeof(key[0]), hash);
 }
 
 static uint64_t hash_label_set(const struct dictionary *d, const struct dictionary_label_set *set)
 {
-	uint64_t hash = d->seed;
+	uint64_t key[3 * KEY_PARTS], hash = d->seed;
+	size_t n = 0;
 
 	for (uint32_t i = 0; i < set->n; i++) {
 		const struct profile_label *label = &d->labels[set->first + i];
-		uint64_t part[] = {hash, (uint64_t)label->key << 32 | label->str, (uint64_t)label->num, label->num_unit};
-		hash = XXH3_64bits_withSeed(part, sizeof(part), d->seed);
+		if (n == 3 * KEY_PARTS) {
+			hash = XXH3_64bits_withSeed(key, n * sizeof(key[0]), hash);
+			n = 0;
+		}
+		key[n++] = (uint64_t)label->key << 32 | label->str;
+		key[n++] = (uint64_t)label->num;
+		key[n++] = label->num_unit;
 	}
-	return hash;
+	return XXH3_64bits_withSeed(key, n * sizeof(key[0]), hash);
 }
 
 static uint64_t hash_entry(const struct dictionary *d, enum dictionary_table table, uint32_t i)
@@ -161,87 +174,108 @@ static bool same_entry(const struct dictionary *d, enum dictionary_table table, 
 
 /* ---- indices ---- */
 
-static uint8_t tag_of(uint64_t hash)
+static bool continues(const struct dictionary *d, uint32_t stack)
 {
-	uint8_t tag = (uint8_t)(hash >> 56);
-
-	return tag ? tag : 1;
+	return d->stacks[stack].parent == stack - 1;
 }
 
-static void index_insert(const struct dictionary *d, struct dictionary_index *index, enum dictionary_table table, uint32_t entry)
+static bool has_slot(const struct dictionary *d, enum dictionary_table table, uint32_t entry)
 {
-	uint64_t hash = hash_entry(d, table, entry);
-	size_t at = hash & (index->n_slots - 1);
+	return table != DICTIONARY_STACKS || !continues(d, entry);
+}
 
-	while (index->tags[at])
+static void put_slot(struct dictionary_index *index, struct dictionary_slot slot)
+{
+	size_t at = slot.hash & (index->n_slots - 1);
+
+	while (index->slots[at].entry)
 		at = (at + 1) & (index->n_slots - 1);
-	index->tags[at] = tag_of(hash);
-	index->slots[at] = entry;
+	index->slots[at] = slot;
 }
 
-static void index_fill(const struct dictionary *d, struct dictionary_index *index, enum dictionary_table table)
+/* Room for so many more, at most three quarters full. */
+static int index_reserve(struct dictionary_index *index, size_t more)
 {
-	memset(index->tags, 0, index->n_slots);
-	for (uint32_t i = 0; i < d->n.tables[table]; i++)
-		index_insert(d, index, table, i);
-}
-
-/* Room for one more entry, at most three quarters full. */
-static int index_reserve(struct dictionary *d, enum dictionary_table table)
-{
-	struct dictionary_index *index = &d->indices[table];
 	size_t n_slots = index->n_slots ? index->n_slots : SLOTS_MIN;
 
-	while (4 * ((size_t)d->n.tables[table] + 1) > 3 * n_slots)
+	while (4 * (index->used + more) > 3 * n_slots)
 		n_slots *= 2;
 	if (n_slots == index->n_slots)
 		return 0;
-	uint32_t *slots = malloc(n_slots * (sizeof(*slots) + 1));
-	if (!slots)
+	struct dictionary_index old = *index;
+	index->slots = calloc(n_slots, sizeof(index->slots[0]));
+	if (!index->slots) {
+		*index = old;
 		return -ENOMEM;
-	free(index->slots);
-	*index = (struct dictionary_index){slots, (uint8_t *)(slots + n_slots), n_slots};
-	index_fill(d, index, table);
+	}
+	index->n_slots = n_slots;
+	for (size_t i = 0; i < old.n_slots; i++)
+		if (old.slots[i].entry)
+			put_slot(index, old.slots[i]);
+	free(old.slots);
 	return 0;
 }
 
-static int build_indices(struct dictionary *d)
+/* All entries are in the index, and there is room for one more. */
+static int index_cover(struct dictionary *d, enum dictionary_table table)
 {
-	if (d->indexed)
-		return 0;
-	for (int t = 0; t < DICTIONARY_TABLES; t++) {
-		int err = index_reserve(d, (enum dictionary_table)t);
-		if (err < 0)
-			return err;
-		index_fill(d, &d->indices[t], (enum dictionary_table)t);
+	struct dictionary_index *index = &d->indices[table];
+	uint32_t n = d->n.tables[table];
+	size_t more = 1;
+
+	for (uint32_t i = index->covered; i < n; i++)
+		more += has_slot(d, table, i);
+	int err = index_reserve(index, more);
+	if (err < 0)
+		return err;
+	for (; index->covered < n; index->covered++) {
+		if (!has_slot(d, table, index->covered))
+			continue;
+		put_slot(index, (struct dictionary_slot){(uint32_t)hash_entry(d, table, index->covered), index->covered + 1});
+		index->used++;
 	}
-	d->indexed = true;
 	return 0;
+}
+
+/* The last entry goes. Those that came before it found their slots without it, so that no other one has to move. */
+static void index_drop(struct dictionary *d, enum dictionary_table table, uint32_t entry)
+{
+	struct dictionary_index *index = &d->indices[table];
+
+	index->covered = entry;
+	if (!has_slot(d, table, entry))
+		return;
+	size_t at = (uint32_t)hash_entry(d, table, entry) & (index->n_slots - 1);
+	while (index->slots[at].entry != entry + 1)
+		at = (at + 1) & (index->n_slots - 1);
+	index->slots[at].entry = 0;
+	index->used--;
 }
 
 /* The entry behind the last one is a candidate: its equal's number, or its own when there is none; then it stays. */
 static uint32_t settle(struct dictionary *d, enum dictionary_table table)
 {
 	struct dictionary_index *index = &d->indices[table];
-	uint32_t candidate = d->n.tables[table];
-	uint64_t hash = hash_entry(d, table, candidate);
+	uint32_t candidate = d->n.tables[table], hash = (uint32_t)hash_entry(d, table, candidate);
 	size_t at = hash & (index->n_slots - 1);
 
-	for (; index->tags[at]; at = (at + 1) & (index->n_slots - 1))
-		if (index->tags[at] == tag_of(hash) && same_entry(d, table, index->slots[at], candidate))
-			return index->slots[at];
+	for (; index->slots[at].entry; at = (at + 1) & (index->n_slots - 1))
+		if (index->slots[at].hash == hash && same_entry(d, table, index->slots[at].entry - 1, candidate))
+			return index->slots[at].entry - 1;
 	d->n.tables[table]++;
-	index->tags[at] = tag_of(hash);
-	index->slots[at] = candidate;
+	index->covered++;
+	if (has_slot(d, table, candidate)) {
+		index->slots[at] = (struct dictionary_slot){hash, candidate + 1};
+		index->used++;
+	}
 	return candidate;
 }
 
 /* Room for one entry of a table, in the table and in its index. */
 static int prepare(struct dictionary *d, enum dictionary_table table, void *array, size_t entry_bytes)
 {
-	int err = build_indices(d);
-	if (err == 0)
-		err = index_reserve(d, table);
+	int err = index_cover(d, table);
+
 	return err < 0 ? err : dictionary_reserve(array, &d->capacity.tables[table], d->n.tables[table], 1, entry_bytes);
 }
 
@@ -303,8 +337,26 @@ int64_t dictionary_location(struct dictionary *d, const struct profile_location 
 	return number;
 }
 
+int64_t dictionary_new_stack(struct dictionary *d, uint32_t parent, uint32_t location)
+{
+	uint32_t n = d->n.tables[DICTIONARY_STACKS];
+
+	int err = dictionary_reserve(&d->stacks, &d->capacity.tables[DICTIONARY_STACKS], n, 1, sizeof(d->stacks[0]));
+	if (err < 0)
+		return err;
+	d->stacks[n] = (struct dictionary_stack){parent, location};
+	d->n.tables[DICTIONARY_STACKS]++;
+	return n;
+}
+
 int64_t dictionary_stack(struct dictionary *d, uint32_t parent, uint32_t location)
 {
+	uint32_t next = parent + 1;
+
+	if (next == d->n.tables[DICTIONARY_STACKS])
+		return dictionary_new_stack(d, parent, location); /* the last one has nothing behind it */
+	if (next < d->n.tables[DICTIONARY_STACKS] && d->stacks[next].parent == parent && d->stacks[next].location == location)
+		return next;
 	int err = prepare(d, DICTIONARY_STACKS, &d->stacks, sizeof(d->stacks[0]));
 	if (err < 0)
 		return err;
@@ -328,6 +380,18 @@ int64_t dictionary_label_set(struct dictionary *d, const struct profile_label *l
 	if (number == candidate)
 		d->n.labels += (uint32_t)n_labels;
 	return number;
+}
+
+int64_t dictionary_new_series(struct dictionary *d, uint32_t labels, uint32_t stack)
+{
+	uint32_t n = d->n.tables[DICTIONARY_SERIES];
+
+	int err = dictionary_reserve(&d->series, &d->capacity.tables[DICTIONARY_SERIES], n, 1, sizeof(d->series[0]));
+	if (err < 0)
+		return err;
+	d->series[n] = (struct dictionary_series){labels, stack};
+	d->n.tables[DICTIONARY_SERIES]++;
+	return n;
 }
 
 int64_t dictionary_series(struct dictionary *d, uint32_t labels, uint32_t stack)
@@ -371,9 +435,10 @@ int dictionary_create(struct dictionary **dictionary_out)
 
 void dictionary_rollback(struct dictionary *d, const struct dictionary_counts *counts)
 {
+	for (int t = 0; t < DICTIONARY_TABLES; t++)
+		while (d->indices[t].covered > counts->tables[t])
+			index_drop(d, (enum dictionary_table)t, d->indices[t].covered - 1);
 	d->n = *counts;
-	for (int t = 0; d->indexed && t < DICTIONARY_TABLES; t++)
-		index_fill(d, &d->indices[t], (enum dictionary_table)t);
 }
 
 size_t dictionary_memory(const struct dictionary *d)
@@ -386,7 +451,7 @@ size_t dictionary_memory(const struct dictionary *d)
 		       d->capacity.labels * sizeof(d->labels[0]) + c[DICTIONARY_SERIES] * sizeof(d->series[0]);
 
 	for (int t = 0; t < DICTIONARY_TABLES; t++)
-		bytes += d->indices[t].n_slots * (sizeof(uint32_t) + 1);
+		bytes += d->indices[t].n_slots * sizeof(d->indices[t].slots[0]);
 	return bytes;
 }
 

@@ -41,10 +41,14 @@ struct dictionary_counts {
 	uint32_t string_bytes, lines, labels;
 };
 
+/* Entries by their content. A stack whose number is its parent's plus one is not in it: dictionary_stack() looks there first, and most stacks are the continuation of one that came
+ * just before. */
 struct dictionary_index {
-	uint32_t *slots; /* entries; the tags lie behind them, in the same memory */
-	uint8_t *tags;	 /* 8 bits of the entry's hash, so that others are passed over without a look at them; 0: free */
-	size_t n_slots;	 /* a power of two; 0: this table has no index */
+	struct dictionary_slot {
+		uint32_t hash, entry; /* entry: its number + 1; 0: free */
+	} *slots;
+	size_t n_slots, used; /* n_slots: a power of two */
+	uint32_t covered;     /* the entries below it were looked at; those behind came by decoding */
 };
 
 /* Read it; change it by the functions below only. Strings in mappings, functions and labels are numbers of this dictionary. */
@@ -64,14 +68,13 @@ struct dictionary {
 	struct dictionary_counts capacity;
 	struct dictionary_index indices[DICTIONARY_TABLES];
 	uint64_t seed; /* keys are strangers' texts (SAFETY 29) */
-	bool indexed;
 };
 
 int dictionary_create(struct dictionary **dictionary_out);
 
 const char *dictionary_string_at(const struct dictionary *d, uint32_t string);
 
-/* Equal content gets one number. The first of these calls builds the indices of what was decoded. */
+/* Equal content gets one number. The first of these calls for a table after dictionary_decode() builds its index. */
 int64_t dictionary_string(struct dictionary *d, const char *text, size_t length);
 int64_t dictionary_mapping(struct dictionary *d, const struct profile_mapping *mapping);
 int64_t dictionary_function(struct dictionary *d, const struct profile_function *function);
@@ -79,6 +82,10 @@ int64_t dictionary_location(struct dictionary *d, const struct profile_location 
 int64_t dictionary_stack(struct dictionary *d, uint32_t parent, uint32_t location);
 int64_t dictionary_label_set(struct dictionary *d, const struct profile_label *labels, size_t n_labels);
 int64_t dictionary_series(struct dictionary *d, uint32_t labels, uint32_t stack);
+
+/* The same for what is not there yet, as the caller knows: no look at an index. */
+int64_t dictionary_new_stack(struct dictionary *d, uint32_t parent, uint32_t location);
+int64_t dictionary_new_series(struct dictionary *d, uint32_t labels, uint32_t stack);
 
 /* Forget what came after counts. */
 void dictionary_rollback(struct dictionary *d, const struct dictionary_counts *counts);

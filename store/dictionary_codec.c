@@ -371,6 +371,5 @@ int dictionary_decode(struct dictionary *d, const uint8_t *bytes, size_t n)
 		return -EBADMSG;
 	memcpy(g.end.tables, g.to, sizeof(g.to));
 	d->n = g.end;
-	d->indexed = false;
 	return 0;
 }

@@ -8,6 +8,8 @@
 #include "base/scope.h"
 #include "store/account.h"
 
+#define WANTED (PROFILE_NONE - 1) /* of a map: to be looked up */
+
 struct summing {
 	struct dictionary *all;
 	bool adopted; /* all was the first segment's */
@@ -22,6 +24,8 @@ struct summing {
 	int64_t *values;	    /* by its series */
 	bool *seen;
 	uint32_t *strings, *mappings, *functions, *locations, *stacks, *label_sets; /* its numbers in all, or PROFILE_NONE */
+	struct profile_line *lines; /* of the location at hand */
+	uint32_t lines_capacity;
 };
 
 int summing_create(struct summing **summing_out)
@@ -126,34 +130,19 @@ static uint32_t location_of(struct summing *s, uint32_t location, int *err)
 
 	if (s->locations[location] != PROFILE_NONE)
 		return s->locations[location];
-	AUTO_FREE struct profile_line *lines = malloc((l.n_lines + 1) * sizeof(*lines));
-	if (!lines)
-		return kept(-ENOMEM, err);
+	if (l.n_lines > s->lines_capacity) {
+		struct profile_line *lines = realloc(s->lines, l.n_lines * sizeof(*lines));
+		if (!lines)
+			return kept(-ENOMEM, err);
+		s->lines = lines;
+		s->lines_capacity = l.n_lines;
+	}
 	for (uint32_t i = 0; i < l.n_lines; i++) {
-		lines[i] = s->d->lines[l.first_line + i];
-		lines[i].function = function_of(s, lines[i].function, err);
+		s->lines[i] = s->d->lines[l.first_line + i];
+		s->lines[i].function = function_of(s, s->lines[i].function, err);
 	}
 	l.mapping = mapping_of(s, l.mapping, err);
-	return s->locations[location] = kept(dictionary_location(s->all, &l, lines), err);
-}
-
-/* From the first caller that is known down to the stack; the way there is kept in the map itself. */
-static uint32_t stack_of(struct summing *s, uint32_t stack, int *err)
-{
-	uint32_t way[64];
-
-	while (s->stacks[stack] == PROFILE_NONE && *err == 0) {
-		size_t n = 0;
-		uint32_t at = stack;
-		for (; s->stacks[at] == PROFILE_NONE; at = s->d->stacks[at].parent)
-			way[n++ % 64] = at;
-		for (size_t known = n < 64 ? n : 64; known-- > 0 && *err == 0;) {
-			uint32_t next = way[(n - (n < 64 ? n : 64) + known) % 64];
-			const struct dictionary_stack *node = &s->d->stacks[next];
-			s->stacks[next] = kept(dictionary_stack(s->all, s->stacks[node->parent], location_of(s, node->location, err)), err);
-		}
-	}
-	return s->stacks[stack];
+	return s->locations[location] = kept(dictionary_location(s->all, &l, s->lines), err);
 }
 
 static uint32_t label_set_of(struct summing *s, uint32_t set, int *err)
@@ -309,24 +298,58 @@ static int adopt(struct summing *s)
 	return 0;
 }
 
-static int take_over(struct summing *s)
+/* The stacks that its series have, and those of their callers. What hangs below a stack that is new is new, too: only where a known one ends something is looked up. */
+static int take_over_stacks(struct summing *s)
 {
-	uint32_t types = s->sum.shape.n_types, n = s->d->n.tables[DICTIONARY_SERIES];
+	const struct dictionary *d = s->d;
+	uint32_t n = d->n.tables[DICTIONARY_STACKS], first_new = s->all->n.tables[DICTIONARY_STACKS];
 	int err = 0;
 
+	for (uint32_t i = 0; i < d->n.tables[DICTIONARY_SERIES]; i++)
+		if (s->seen[i] && d->series[i].stack)
+			s->stacks[d->series[i].stack] = WANTED;
+	for (uint32_t i = n; i-- > 1;)
+		if (s->stacks[i] == WANTED && d->stacks[i].parent)
+			s->stacks[d->stacks[i].parent] = WANTED;
+	for (uint32_t i = 1; i < n && err == 0; i++) {
+		if (s->stacks[i] != WANTED)
+			continue;
+		uint32_t parent = s->stacks[d->stacks[i].parent], location = location_of(s, d->stacks[i].location, &err);
+		s->stacks[i] = kept(parent >= first_new ? dictionary_new_stack(s->all, parent, location) :
+							  dictionary_stack(s->all, parent, location), &err);
+	}
+	return err;
+}
+
+static void add_values(struct summing *s, uint32_t series, uint32_t from)
+{
+	size_t types = s->sum.shape.n_types;
+	int64_t *sum = &s->sum.values[series * types];
+	const int64_t *values = &s->values[from * types];
+
+	s->sum_seen[series] = true;
+	for (size_t t = 0; t < types; t++)
+		sum[t] = (int64_t)((uint64_t)sum[t] + (uint64_t)values[t]);
+}
+
+static int take_over(struct summing *s)
+{
+	const uint32_t *known = s->all->n.tables;
+	uint32_t n = s->d->n.tables[DICTIONARY_SERIES], first_stack = known[DICTIONARY_STACKS], first_set = known[DICTIONARY_LABEL_SETS];
+
+	int err = take_over_stacks(s);
 	for (uint32_t i = 0; i < n && err == 0; i++) {
 		if (!s->seen[i])
 			continue;
-		uint32_t labels = label_set_of(s, s->d->series[i].labels, &err), stack = stack_of(s, s->d->series[i].stack, &err);
-		uint32_t series = err == 0 ? kept(dictionary_series(s->all, labels, stack), &err) : 0;
+		uint32_t labels = label_set_of(s, s->d->series[i].labels, &err), stack = s->stacks[s->d->series[i].stack];
+		if (err < 0)
+			break;
+		uint32_t series = kept(stack >= first_stack || labels >= first_set ? dictionary_new_series(s->all, labels, stack) :
+										     dictionary_series(s->all, labels, stack), &err);
 		if (err == 0)
 			err = grow_values(s, series);
 		if (err == 0)
-			s->sum_seen[series] = true;
-		for (uint32_t t = 0; t < types && err == 0; t++) {
-			int64_t *sum = &s->sum.values[(size_t)series * types + t];
-			*sum = (int64_t)((uint64_t)*sum + (uint64_t)s->values[(size_t)i * types + t]);
-		}
+			add_values(s, series, i);
 	}
 	return err;
 }
@@ -384,7 +407,6 @@ int summing_finish(struct summing *s, struct profile **profile_out)
 		free(s->all->indices[t].slots);
 		s->all->indices[t] = (struct dictionary_index){0};
 	}
-	s->all->indexed = false;
 	return window_to_profile(&s->sum, s->all, profile_out);
 }
 
@@ -395,6 +417,7 @@ void summing_destroy(struct summing *s)
 	end_segment(s);
 	window_deinit(&s->sum);
 	free(s->sum_seen);
+	free(s->lines);
 	dictionary_destroy(s->all);
 	free(s);
 }
