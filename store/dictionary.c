@@ -4,12 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#define XXH_INLINE_ALL /* keys are short: a call would be half of their hashing */
 #include <xxhash.h>
 
 #include "base/scope.h"
 #include "store/dictionary_tables.h"
 
 #define SLOTS_MIN 256
+
+/* Where the table is a constant, what is done for the others falls away. */
+#define INLINED static inline __attribute__((always_inline))
 
 int dictionary_reserve(void *array, uint32_t *capacity, uint32_t n, size_t more, size_t entry_bytes)
 {
@@ -88,7 +92,7 @@ static uint64_t hash_label_set(const struct dictionary *d, const struct dictiona
 	return XXH3_64bits_withSeed(key, n * sizeof(key[0]), hash);
 }
 
-static uint64_t hash_entry(const struct dictionary *d, enum dictionary_table table, uint32_t i)
+INLINED uint64_t hash_entry(const struct dictionary *d, enum dictionary_table table, uint32_t i)
 {
 	switch (table) {
 	case DICTIONARY_STRINGS:
@@ -149,7 +153,7 @@ static bool same_label_set(const struct dictionary *d, const struct dictionary_l
 	return true;
 }
 
-static bool same_entry(const struct dictionary *d, enum dictionary_table table, uint32_t a, uint32_t b)
+INLINED bool same_entry(const struct dictionary *d, enum dictionary_table table, uint32_t a, uint32_t b)
 {
 	switch (table) {
 	case DICTIONARY_STRINGS:
@@ -179,7 +183,7 @@ static bool continues(const struct dictionary *d, uint32_t stack)
 	return d->stacks[stack].parent == stack - 1;
 }
 
-static bool has_slot(const struct dictionary *d, enum dictionary_table table, uint32_t entry)
+INLINED bool has_slot(const struct dictionary *d, enum dictionary_table table, uint32_t entry)
 {
 	return table != DICTIONARY_STACKS || !continues(d, entry);
 }
@@ -253,7 +257,7 @@ static void index_drop(struct dictionary *d, enum dictionary_table table, uint32
 }
 
 /* The entry behind the last one is a candidate: its equal's number, or its own when there is none; then it stays. */
-static uint32_t settle(struct dictionary *d, enum dictionary_table table)
+INLINED uint32_t settle(struct dictionary *d, enum dictionary_table table)
 {
 	struct dictionary_index *index = &d->indices[table];
 	uint32_t candidate = d->n.tables[table], hash = (uint32_t)hash_entry(d, table, candidate);
@@ -272,10 +276,12 @@ static uint32_t settle(struct dictionary *d, enum dictionary_table table)
 }
 
 /* Room for one entry of a table, in the table and in its index. */
-static int prepare(struct dictionary *d, enum dictionary_table table, void *array, size_t entry_bytes)
+INLINED int prepare(struct dictionary *d, enum dictionary_table table, void *array, size_t entry_bytes)
 {
-	int err = index_cover(d, table);
+	const struct dictionary_index *index = &d->indices[table];
+	bool ready = index->covered == d->n.tables[table] && 4 * (index->used + 1) <= 3 * index->n_slots;
 
+	int err = ready ? 0 : index_cover(d, table);
 	return err < 0 ? err : dictionary_reserve(array, &d->capacity.tables[table], d->n.tables[table], 1, entry_bytes);
 }
 

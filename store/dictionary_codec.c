@@ -133,12 +133,12 @@ struct decoding {
 	struct dictionary_counts end;
 };
 
-static uint32_t get_difference(struct decoding *g, uint32_t *last, uint32_t limit)
+static inline uint32_t get_difference(struct unpacking *in, uint32_t *last, uint32_t limit)
 {
-	int64_t difference = unpacking_s64(&g->in), value;
+	int64_t difference = unpacking_s64(in), value;
 
 	if (__builtin_add_overflow((int64_t)*last, difference, &value) || value < 0 || value >= limit) {
-		g->in.bad = true;
+		in->bad = true;
 		return 0;
 	}
 	*last = (uint32_t)value;
@@ -211,40 +211,44 @@ static int decode_functions(struct decoding *g)
 	struct dictionary *d = g->d;
 	uint32_t from = g->from[DICTIONARY_FUNCTIONS], to = g->to[DICTIONARY_FUNCTIONS], strings = g->to[DICTIONARY_STRINGS];
 	uint32_t name = 0, file = 0;
+	struct unpacking in = g->in; /* a copy stays in registers */
 
 	int err = room(g, DICTIONARY_FUNCTIONS, &d->functions, sizeof(d->functions[0]));
 	if (err < 0)
 		return err;
 	for (uint32_t i = from; i < to; i++)
-		d->functions[i].name = get_difference(g, &name, strings);
+		d->functions[i].name = get_difference(&in, &name, strings);
 	for (uint32_t i = from; i < to; i++) {
 		uint32_t system_name = d->functions[i].name;
-		d->functions[i].system_name = get_difference(g, &system_name, strings);
+		d->functions[i].system_name = get_difference(&in, &system_name, strings);
 	}
 	for (uint32_t i = from; i < to; i++)
-		d->functions[i].filename = get_difference(g, &file, strings);
+		d->functions[i].filename = get_difference(&in, &file, strings);
 	for (uint32_t i = from; i < to; i++)
-		d->functions[i].start_line = unpacking_s64(&g->in);
+		d->functions[i].start_line = unpacking_s64(&in);
+	g->in = in;
 	return 0;
 }
 
 static int decode_lines(struct decoding *g, uint64_t end)
 {
 	struct dictionary *d = g->d;
-	uint32_t from = d->n.lines, function = 0;
+	uint32_t from = d->n.lines, function = 0, functions = g->to[DICTIONARY_FUNCTIONS];
+	struct unpacking in = g->in;
 
 	/* Each line takes three bytes at least. */
-	if (end - from > (uint64_t)(g->in.end - g->in.at))
+	if (end - from > (uint64_t)(in.end - in.at))
 		return -EBADMSG;
 	int err = dictionary_reserve(&d->lines, &d->capacity.lines, from, (size_t)(end - from), sizeof(d->lines[0]));
 	if (err < 0)
 		return err;
 	for (uint32_t i = from; i < end; i++)
-		d->lines[i].function = get_difference(g, &function, g->to[DICTIONARY_FUNCTIONS]);
+		d->lines[i].function = get_difference(&in, &function, functions);
 	for (uint32_t i = from; i < end; i++)
-		d->lines[i].line = unpacking_s64(&g->in);
+		d->lines[i].line = unpacking_s64(&in);
 	for (uint32_t i = from; i < end; i++)
-		d->lines[i].column = unpacking_s64(&g->in);
+		d->lines[i].column = unpacking_s64(&in);
+	g->in = in;
 	g->end.lines = (uint32_t)end;
 	return 0;
 }
@@ -253,39 +257,43 @@ static int decode_locations(struct decoding *g)
 {
 	struct dictionary *d = g->d;
 	uint32_t from = g->from[DICTIONARY_LOCATIONS], to = g->to[DICTIONARY_LOCATIONS];
-	uint64_t address = 0, lines = d->n.lines;
+	uint64_t address = 0, lines = d->n.lines, mappings = (uint64_t)g->to[DICTIONARY_MAPPINGS] + 1;
+	struct unpacking in = g->in;
 
 	int err = room(g, DICTIONARY_LOCATIONS, &d->locations, sizeof(d->locations[0]));
 	if (err < 0)
 		return err;
 	for (uint32_t i = from; i < to; i++)
-		d->locations[i].mapping = unpacking_below(&g->in, (uint64_t)g->to[DICTIONARY_MAPPINGS] + 1) - 1; /* 0: PROFILE_NONE */
+		d->locations[i].mapping = unpacking_below(&in, mappings) - 1; /* 0: PROFILE_NONE */
 	for (uint32_t i = from; i < to; i++)
-		d->locations[i].address = address += (uint64_t)unpacking_s64(&g->in);
+		d->locations[i].address = address += (uint64_t)unpacking_s64(&in);
 	for (uint32_t i = from; i < to; i++) {
-		uint32_t n = unpacking_below(&g->in, UINT32_MAX);
+		uint32_t n = unpacking_below(&in, UINT32_MAX);
 		d->locations[i].is_folded = n & 1;
 		d->locations[i].n_lines = n >> 1;
 		d->locations[i].first_line = (uint32_t)lines;
 		lines += n >> 1;
-		if (g->in.bad || lines > DICTIONARY_ENTRIES_MAX)
+		if (in.bad || lines > DICTIONARY_ENTRIES_MAX)
 			return -EBADMSG;
 	}
+	g->in = in;
 	return decode_lines(g, lines);
 }
 
 static int decode_stacks(struct decoding *g)
 {
 	struct dictionary *d = g->d;
-	uint32_t from = g->from[DICTIONARY_STACKS], to = g->to[DICTIONARY_STACKS];
+	uint32_t from = g->from[DICTIONARY_STACKS], to = g->to[DICTIONARY_STACKS], locations = g->to[DICTIONARY_LOCATIONS];
+	struct unpacking in = g->in;
 
 	int err = room(g, DICTIONARY_STACKS, &d->stacks, sizeof(d->stacks[0]));
 	if (err < 0)
 		return err;
 	for (uint32_t i = from; i < to; i++)
-		d->stacks[i].parent = i - 1 - unpacking_below(&g->in, i);
+		d->stacks[i].parent = i - 1 - unpacking_below(&in, i);
 	for (uint32_t i = from; i < to; i++)
-		d->stacks[i].location = unpacking_below(&g->in, g->to[DICTIONARY_LOCATIONS]);
+		d->stacks[i].location = unpacking_below(&in, locations);
+	g->in = in;
 	return 0;
 }
 
@@ -293,18 +301,20 @@ static int decode_labels(struct decoding *g, uint64_t end)
 {
 	struct dictionary *d = g->d;
 	uint32_t from = d->n.labels, strings = g->to[DICTIONARY_STRINGS];
+	struct unpacking in = g->in;
 
-	if (end - from > (uint64_t)(g->in.end - g->in.at))
+	if (end - from > (uint64_t)(in.end - in.at))
 		return -EBADMSG;
 	int err = dictionary_reserve(&d->labels, &d->capacity.labels, from, (size_t)(end - from), sizeof(d->labels[0]));
 	if (err < 0)
 		return err;
 	for (uint32_t i = from; i < end; i++) {
-		d->labels[i].key = unpacking_below(&g->in, strings);
-		d->labels[i].str = unpacking_below(&g->in, strings);
-		d->labels[i].num = unpacking_s64(&g->in);
-		d->labels[i].num_unit = unpacking_below(&g->in, strings);
+		d->labels[i].key = unpacking_below(&in, strings);
+		d->labels[i].str = unpacking_below(&in, strings);
+		d->labels[i].num = unpacking_s64(&in);
+		d->labels[i].num_unit = unpacking_below(&in, strings);
 	}
+	g->in = in;
 	g->end.labels = (uint32_t)end;
 	return 0;
 }
@@ -331,14 +341,17 @@ static int decode_series(struct decoding *g)
 {
 	struct dictionary *d = g->d;
 	uint32_t from = g->from[DICTIONARY_SERIES], to = g->to[DICTIONARY_SERIES], labels = 0, stack = 0;
+	uint32_t label_sets = g->to[DICTIONARY_LABEL_SETS], stacks = g->to[DICTIONARY_STACKS];
+	struct unpacking in = g->in;
 
 	int err = room(g, DICTIONARY_SERIES, &d->series, sizeof(d->series[0]));
 	if (err < 0)
 		return err;
 	for (uint32_t i = from; i < to; i++)
-		d->series[i].labels = get_difference(g, &labels, g->to[DICTIONARY_LABEL_SETS]);
+		d->series[i].labels = get_difference(&in, &labels, label_sets);
 	for (uint32_t i = from; i < to; i++)
-		d->series[i].stack = get_difference(g, &stack, g->to[DICTIONARY_STACKS]);
+		d->series[i].stack = get_difference(&in, &stack, stacks);
+	g->in = in;
 	return 0;
 }
 

@@ -68,21 +68,21 @@ void packing_deinit(struct packing *p)
 	*p = (struct packing){0};
 }
 
-uint64_t unpacking_long_u64(struct unpacking *u)
+const uint8_t *unpacking_long_u64(const uint8_t *at, const uint8_t *end, uint64_t *value_out)
 {
 	uint64_t value = 0;
 
-	for (unsigned shift = 0; u->at < u->end; shift += 7) {
-		uint8_t byte = *u->at++;
+	for (unsigned shift = 0; at < end; shift += 7) {
+		uint8_t byte = *at++;
 		if (shift == 63 && byte > 1)
 			break;
 		value |= (uint64_t)(byte & 0x7f) << shift;
-		if (byte < 0x80)
-			return value;
+		if (byte < 0x80) {
+			*value_out = value;
+			return at;
+		}
 	}
-	u->bad = true;
-	u->at = u->end;
-	return 0;
+	return NULL;
 }
 
 uint32_t unpacking_count(struct unpacking *u)

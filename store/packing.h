@@ -28,29 +28,35 @@ struct unpacking {
 	bool bad;
 };
 
-uint64_t unpacking_long_u64(struct unpacking *u);
+/* A number of more than three bytes, or near the end. Returns what follows it; NULL: it is bad. */
+const uint8_t *unpacking_long_u64(const uint8_t *at, const uint8_t *end, uint64_t *value_out);
 
 /* Inline: reading numbers is a third of a query's time, and most take one to three bytes. */
 static inline uint64_t unpacking_u64(struct unpacking *u)
 {
 	const uint8_t *at = u->at;
+	uint64_t value;
 
-	if (u->end - at < 3)
-		return unpacking_long_u64(u);
-	uint64_t value = at[0] & 0x7f;
-	if (at[0] < 0x80) {
-		u->at = at + 1;
-		return value;
+	if (u->end - at >= 3) {
+		value = at[0] & 0x7f;
+		if (at[0] < 0x80) {
+			u->at = at + 1;
+			return value;
+		}
+		value |= (uint64_t)(at[1] & 0x7f) << 7;
+		if (at[1] < 0x80) {
+			u->at = at + 2;
+			return value;
+		}
+		if (at[2] < 0x80) {
+			u->at = at + 3;
+			return value | (uint64_t)at[2] << 14;
+		}
 	}
-	value |= (uint64_t)(at[1] & 0x7f) << 7;
-	if (at[1] < 0x80) {
-		u->at = at + 2;
-		return value;
-	}
-	if (at[2] >= 0x80)
-		return unpacking_long_u64(u);
-	u->at = at + 3;
-	return value | (uint64_t)at[2] << 14;
+	at = unpacking_long_u64(at, u->end, &value);
+	u->bad |= !at;
+	u->at = at ? at : u->end;
+	return at ? value : 0;
 }
 
 static inline int64_t unpacking_s64(struct unpacking *u)

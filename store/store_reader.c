@@ -272,8 +272,8 @@ static int sum_begin(struct query *q)
 	struct sum *sum = q->context;
 
 	free(sum->matches);
-	sum->matches = matching_sets(q->dictionary, q->filter);
-	return sum->matches ? summing_begin(sum->summing, q->dictionary) : -ENOMEM;
+	sum->matches = q->filter->n_labels ? matching_sets(q->dictionary, q->filter) : NULL;
+	return sum->matches || !q->filter->n_labels ? summing_begin(sum->summing, q->dictionary) : -ENOMEM;
 }
 
 static int sum_window(struct query *q, const struct window_head *head, const char *account)

@@ -250,14 +250,16 @@ int summing_add(struct summing *s, const struct window *w, const bool *matches, 
 		s->left_out++;
 		return 0;
 	}
-	for (size_t i = 0; i < w->n; i++) {
+	const struct dictionary_series *all = s->d->series;
+	const int64_t *values = w->values;
+	for (size_t i = 0; i < w->n; i++, values += types) {
 		uint32_t series = w->series[i];
-		if (!matches[s->d->series[series].labels])
+		if (matches && !matches[all[series].labels])
 			continue;
 		int64_t *sum = &s->values[(size_t)series * types];
 		s->seen[series] = true;
 		for (uint32_t t = 0; t < types; t++)
-			sum[t] = (int64_t)((uint64_t)sum[t] + (uint64_t)w->values[i * types + t]);
+			sum[t] = (int64_t)((uint64_t)sum[t] + (uint64_t)values[t]);
 	}
 	return add_head(s, w, account);
 }

@@ -124,32 +124,34 @@ static void get_shape(struct window *w, struct unpacking *in)
 	s->doc_url = unpacking_below(in, UINT32_MAX);
 }
 
-static void get_series(struct window *w, struct unpacking *in)
+static void get_series(struct window *w, struct unpacking *from)
 {
-	uint64_t last = 0, bad = 0;
+	struct unpacking in = *from; /* a copy stays in registers */
+	uint64_t last = 0;
+	uint32_t *series = w->series;
 
-	for (size_t i = 0; i < w->n; i++) {
-		uint64_t step = unpacking_below(in, UINT32_MAX);
+	for (size_t i = 0, n = w->n; i < n; i++) {
+		uint64_t step = unpacking_below(&in, UINT32_MAX);
 		last += step;
-		bad |= (i && !step) || last >= UINT32_MAX;
-		w->series[i] = (uint32_t)last;
+		in.bad |= (i && !step) || last >= UINT32_MAX;
+		series[i] = (uint32_t)last;
 	}
-	in->bad |= bad;
+	*from = in;
 }
 
-static void get_column(struct window *w, uint32_t type, struct unpacking *in)
+static void get_column(struct window *w, uint32_t type, struct unpacking *from)
 {
-	uint32_t types = w->shape.n_types;
-	uint64_t factor = type ? (uint64_t)unpacking_s64(in) : 0;
-	bool rest = type ? unpacking_below(in, 2) : true;
+	struct unpacking in = *from;
+	size_t types = w->shape.n_types, end = w->n * types;
+	uint64_t factor = type ? (uint64_t)unpacking_s64(&in) : 0;
+	bool rest = type ? unpacking_below(&in, 2) : true;
 	int64_t *values = w->values;
 
-	for (size_t i = 0; i < w->n && rest; i++)
-		values[i * types + type] = unpacking_s64(in);
-	for (size_t i = 0; i < w->n && !rest; i++)
-		values[i * types + type] = 0;
-	for (size_t i = 0; i < w->n && type; i++)
-		values[i * types + type] = (int64_t)((uint64_t)values[i * types + type] + (uint64_t)values[i * types] * factor);
+	for (size_t i = 0; i < end && rest; i += types)
+		values[i + type] = unpacking_s64(&in);
+	for (size_t i = 0; i < end && type; i += types)
+		values[i + type] = (int64_t)((rest ? (uint64_t)values[i + type] : 0) + (uint64_t)values[i] * factor);
+	*from = in;
 }
 
 int window_unpack(struct window *w, const uint8_t *bytes, size_t n)
