@@ -56,13 +56,25 @@ static uint64_t hash_mapping(const struct profile_mapping *m, uint64_t seed)
 
 #define KEY_PARTS 8 /* lines or labels that are hashed at once */
 
-static uint64_t hash_location(const struct dictionary *d, const struct profile_location *l)
+static uint64_t hash_string(const char *text, size_t length, uint64_t seed)
 {
-	uint64_t key[3 + 3 * KEY_PARTS] = {l->address, (uint64_t)l->mapping << 32 | l->n_lines, l->is_folded}, hash = d->seed;
+	return XXH3_64bits_withSeed(text, length, seed);
+}
+
+static uint64_t hash_function(const struct profile_function *f, uint64_t seed)
+{
+	uint64_t key[] = {(uint64_t)f->name << 32 | f->system_name, f->filename, (uint64_t)f->start_line};
+
+	return XXH3_64bits_withSeed(key, sizeof(key), seed);
+}
+
+static uint64_t hash_location(const struct profile_location *l, const struct profile_line *lines, uint64_t seed)
+{
+	uint64_t key[3 + 3 * KEY_PARTS] = {l->address, (uint64_t)l->mapping << 32 | l->n_lines, l->is_folded}, hash = seed;
 	size_t n = 3;
 
 	for (uint32_t i = 0; i < l->n_lines; i++) {
-		const struct profile_line *line = &d->lines[l->first_line + i];
+		const struct profile_line *line = &lines[l->first_line + i];
 		if (n == 3 + 3 * KEY_PARTS) {
 			hash = XXH3_64bits_withSeed(key, n * sizeof(key[0]), hash);
 			n = 0;
@@ -96,16 +108,13 @@ INLINED uint64_t hash_entry(const struct dictionary *d, enum dictionary_table ta
 {
 	switch (table) {
 	case DICTIONARY_STRINGS:
-		return XXH3_64bits_withSeed(d->string_bytes + string_begin(d, i), d->string_ends[i] - string_begin(d, i), d->seed);
+		return hash_string(d->string_bytes + string_begin(d, i), d->string_ends[i] - string_begin(d, i) - 1, d->seed);
 	case DICTIONARY_MAPPINGS:
 		return hash_mapping(&d->mappings[i], d->seed);
-	case DICTIONARY_FUNCTIONS: {
-		const struct profile_function *f = &d->functions[i];
-		uint64_t key[] = {(uint64_t)f->name << 32 | f->system_name, f->filename, (uint64_t)f->start_line};
-		return XXH3_64bits_withSeed(key, sizeof(key), d->seed);
-	}
+	case DICTIONARY_FUNCTIONS:
+		return hash_function(&d->functions[i], d->seed);
 	case DICTIONARY_LOCATIONS:
-		return hash_location(d, &d->locations[i]);
+		return hash_location(&d->locations[i], d->lines, d->seed);
 	case DICTIONARY_STACKS:
 		return XXH3_64bits_withSeed(&d->stacks[i], sizeof(d->stacks[i]), d->seed);
 	case DICTIONARY_LABEL_SETS:
@@ -409,6 +418,93 @@ int64_t dictionary_series(struct dictionary *d, uint32_t labels, uint32_t stack)
 	return settle(d, DICTIONARY_SERIES);
 }
 
+/* ---- adding many ---- */
+
+/* A look-up waits for a slot, then for the entry, then for what that refers to. For many at once each of these is asked for in advance; a guess, for the first slot may be another's. */
+static void ask_slots(const struct dictionary_index *index, const uint32_t *hashes, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		__builtin_prefetch(&index->slots[hashes[i] & (index->n_slots - 1)]);
+}
+
+/* The entry that is looked at first, or 0, which is there too. */
+static uint32_t first_entry(const struct dictionary_index *index, uint32_t hash)
+{
+	uint32_t entry = index->slots[hash & (index->n_slots - 1)].entry;
+
+	return entry ? entry - 1 : 0;
+}
+
+int dictionary_strings(struct dictionary *d, const struct dictionary_text *texts, size_t n, uint32_t *numbers_out)
+{
+	const struct dictionary_index *index = &d->indices[DICTIONARY_STRINGS];
+	uint32_t hashes[DICTIONARY_BATCH];
+
+	int err = index_cover(d, DICTIONARY_STRINGS);
+	if (err < 0)
+		return err;
+	for (size_t i = 0; i < n; i++)
+		hashes[i] = (uint32_t)hash_string(texts[i].bytes, texts[i].length, d->seed);
+	ask_slots(index, hashes, n);
+	for (size_t i = 0; i < n; i++)
+		__builtin_prefetch(&d->string_ends[first_entry(index, hashes[i])]);
+	for (size_t i = 0; i < n; i++)
+		__builtin_prefetch(d->string_bytes + string_begin(d, first_entry(index, hashes[i])));
+	for (size_t i = 0; i < n; i++) {
+		int64_t number = dictionary_string(d, texts[i].bytes, texts[i].length);
+		if (number < 0)
+			return (int)number;
+		numbers_out[i] = (uint32_t)number;
+	}
+	return 0;
+}
+
+int dictionary_functions(struct dictionary *d, const struct profile_function *functions, size_t n, uint32_t *numbers_out)
+{
+	const struct dictionary_index *index = &d->indices[DICTIONARY_FUNCTIONS];
+	uint32_t hashes[DICTIONARY_BATCH];
+
+	int err = index_cover(d, DICTIONARY_FUNCTIONS);
+	if (err < 0)
+		return err;
+	for (size_t i = 0; i < n; i++)
+		hashes[i] = (uint32_t)hash_function(&functions[i], d->seed);
+	ask_slots(index, hashes, n);
+	for (size_t i = 0; i < n && d->n.tables[DICTIONARY_FUNCTIONS]; i++)
+		__builtin_prefetch(&d->functions[first_entry(index, hashes[i])]);
+	for (size_t i = 0; i < n; i++) {
+		int64_t number = dictionary_function(d, &functions[i]);
+		if (number < 0)
+			return (int)number;
+		numbers_out[i] = (uint32_t)number;
+	}
+	return 0;
+}
+
+int dictionary_locations(struct dictionary *d, const struct profile_location *locations, const struct profile_line *lines, size_t n, uint32_t *numbers_out)
+{
+	const struct dictionary_index *index = &d->indices[DICTIONARY_LOCATIONS];
+	uint32_t hashes[DICTIONARY_BATCH];
+
+	int err = index_cover(d, DICTIONARY_LOCATIONS);
+	if (err < 0)
+		return err;
+	for (size_t i = 0; i < n; i++)
+		hashes[i] = (uint32_t)hash_location(&locations[i], lines, d->seed);
+	ask_slots(index, hashes, n);
+	for (size_t i = 0; i < n && d->n.tables[DICTIONARY_LOCATIONS]; i++)
+		__builtin_prefetch(&d->locations[first_entry(index, hashes[i])]);
+	for (size_t i = 0; i < n && d->n.lines; i++)
+		__builtin_prefetch(&d->lines[d->locations[first_entry(index, hashes[i])].first_line]);
+	for (size_t i = 0; i < n; i++) {
+		int64_t number = dictionary_location(d, &locations[i], &lines[locations[i].first_line]);
+		if (number < 0)
+			return (int)number;
+		numbers_out[i] = (uint32_t)number;
+	}
+	return 0;
+}
+
 /* ---- life ---- */
 
 int dictionary_create(struct dictionary **dictionary_out)
@@ -430,13 +526,23 @@ int dictionary_create(struct dictionary **dictionary_out)
 		dictionary_destroy(d);
 		return err;
 	}
+	dictionary_clear(d);
+	*dictionary_out = d;
+	return 0;
+}
+
+void dictionary_clear(struct dictionary *d)
+{
+	for (int t = 0; t < DICTIONARY_TABLES; t++) {
+		free(d->indices[t].slots);
+		d->indices[t] = (struct dictionary_index){0};
+	}
+	d->n = (struct dictionary_counts){0};
 	d->string_bytes[0] = '\0';
 	d->string_ends[0] = d->n.string_bytes = 1;
 	d->stacks[0] = (struct dictionary_stack){PROFILE_NONE, PROFILE_NONE}; /* equal to no real one */
 	d->label_sets[0] = (struct dictionary_label_set){0, 0};
 	d->n.tables[DICTIONARY_STRINGS] = d->n.tables[DICTIONARY_STACKS] = d->n.tables[DICTIONARY_LABEL_SETS] = 1;
-	*dictionary_out = d;
-	return 0;
 }
 
 void dictionary_rollback(struct dictionary *d, const struct dictionary_counts *counts)

@@ -87,6 +87,19 @@ int64_t dictionary_series(struct dictionary *d, uint32_t labels, uint32_t stack)
 int64_t dictionary_new_stack(struct dictionary *d, uint32_t parent, uint32_t location);
 int64_t dictionary_new_series(struct dictionary *d, uint32_t labels, uint32_t stack);
 
+/* The same for many, at most DICTIONARY_BATCH: their memory is waited for once, which is most of the time when much is looked up. Return 0 or a negative errno; then some of them were added. */
+#define DICTIONARY_BATCH 32
+struct dictionary_text {
+	const char *bytes;
+	size_t length;
+};
+int dictionary_strings(struct dictionary *d, const struct dictionary_text *texts, size_t n, uint32_t *numbers_out);
+int dictionary_functions(struct dictionary *d, const struct profile_function *functions, size_t n, uint32_t *numbers_out);
+/* first_line of the locations is a place in lines. */
+int dictionary_locations(struct dictionary *d, const struct profile_location *locations, const struct profile_line *lines, size_t n, uint32_t *numbers_out);
+
+/* As it was created; the memory stays, for the next use. */
+void dictionary_clear(struct dictionary *d);
 /* Forget what came after counts. */
 void dictionary_rollback(struct dictionary *d, const struct dictionary_counts *counts);
 

@@ -26,7 +26,7 @@ struct query {
 	struct store_reader *r;
 	const struct store_filter *filter;
 	struct segment *segment;
-	struct dictionary *dictionary; /* of the segment; NULL when the query needs none */
+	struct dictionary *dictionary; /* of the segment; its memory is used for one after another */
 	int (*window)(struct query *q, const struct window_head *head, const char *account); /* one that overlaps; non-zero ends it */
 	int (*begin)(struct query *q), (*end)(struct query *q); /* of a segment; may be NULL */
 	void *context;
@@ -133,7 +133,10 @@ static int run_segment(struct query *q, bool needs_dictionary)
 		int any = segment_windows(q->segment, 0, any_window, q);
 		if (any <= 0)
 			return any;
-		err = dictionary_create(&q->dictionary);
+		if (q->dictionary)
+			dictionary_clear(q->dictionary);
+		else
+			err = dictionary_create(&q->dictionary);
 		if (err == 0)
 			err = segment_dictionary(q->segment, 0, load_chunk, q);
 	}
@@ -160,7 +163,6 @@ static int run_sequence(struct query *q, uint64_t sequence, bool needs_dictionar
 		return 0; /* gone, or not yet there */
 	if (err == 0)
 		err = run_segment(q, needs_dictionary);
-	dictionary_destroy(take_ptr(q->dictionary));
 	segment_close(take_ptr(q->segment));
 	if (err == -ENOTSUP)
 		*q->why = why;
@@ -183,6 +185,7 @@ static int run_query(struct query *q, bool needs_dictionary)
 	for (size_t i = 0; i < list.n_segments && result == 0; i++)
 		result = run_sequence(q, list.segments[i], needs_dictionary);
 	folder_list_deinit(&list);
+	dictionary_destroy(take_ptr(q->dictionary));
 	window_deinit(&q->w);
 	if (result < 0 && !q->why->text[0])
 		why_set(q->why, result, "reading the store in '%s': %s", q->r->folder.path, strerror(-result));

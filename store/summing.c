@@ -7,8 +7,7 @@
 
 #include "base/scope.h"
 #include "store/account.h"
-
-#define WANTED (PROFILE_NONE - 1) /* of a map: to be looked up */
+#include "store/dictionary_map.h"
 
 struct summing {
 	struct dictionary *all;
@@ -23,9 +22,7 @@ struct summing {
 	bool has_shape;
 	int64_t *values;	    /* by its series */
 	bool *seen;
-	uint32_t *strings, *mappings, *functions, *locations, *stacks, *label_sets; /* its numbers in all, or PROFILE_NONE */
-	struct profile_line *lines; /* of the location at hand */
-	uint32_t lines_capacity;
+	struct dictionary_map map; /* its numbers in all */
 };
 
 int summing_create(struct summing **summing_out)
@@ -45,10 +42,6 @@ int summing_create(struct summing **summing_out)
 
 static void end_segment(struct summing *s)
 {
-	uint32_t **maps[] = {&s->strings, &s->mappings, &s->functions, &s->locations, &s->stacks, &s->label_sets};
-
-	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++)
-		free(take_ptr(*maps[i]));
 	free(take_ptr(s->values));
 	free(take_ptr(s->seen));
 	s->d = NULL;
@@ -57,109 +50,25 @@ static void end_segment(struct summing *s)
 
 int summing_begin(struct summing *s, struct dictionary *d)
 {
-	uint32_t **maps[] = {&s->strings, &s->mappings, &s->functions, &s->locations, &s->stacks, &s->label_sets};
-	static const enum dictionary_table tables[] = {DICTIONARY_STRINGS,   DICTIONARY_MAPPINGS, DICTIONARY_FUNCTIONS,
-						       DICTIONARY_LOCATIONS, DICTIONARY_STACKS,	  DICTIONARY_LABEL_SETS};
-
 	end_segment(s);
 	if (!s->adopted) { /* what was there of a damaged segment does not count */
 		s->windows = s->left_out = 0;
 		window_deinit(&s->sum);
 	}
-	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++) {
-		size_t n = (size_t)d->n.tables[tables[i]] + 1;
-		*maps[i] = malloc(n * sizeof(uint32_t));
-		if (!*maps[i])
-			return -ENOMEM;
-		memset(*maps[i], 0xff, n * sizeof(uint32_t));
-	}
-	s->stacks[0] = 0;
 	s->seen = calloc((size_t)d->n.tables[DICTIONARY_SERIES] + 1, sizeof(*s->seen));
 	s->d = d;
-	return s->seen ? 0 : -ENOMEM;
+	return s->seen ? dictionary_map_begin(&s->map, d) : -ENOMEM;
 }
 
-/* ---- numbers of the segment in the whole ---- */
-
-static uint32_t kept(int64_t number, int *err)
-{
-	if (number >= 0)
-		return (uint32_t)number;
-	if (*err == 0)
-		*err = (int)number;
-	return 0;
-}
+/* ---- shapes ---- */
 
 static uint32_t string_of(struct summing *s, uint32_t string, int *err)
 {
-	if (s->strings[string] == PROFILE_NONE) {
-		uint32_t begin = string ? s->d->string_ends[string - 1] : 0, end = s->d->string_ends[string];
-		s->strings[string] = kept(dictionary_string(s->all, s->d->string_bytes + begin, end - begin - 1), err);
-	}
-	return s->strings[string];
-}
+	int64_t number = dictionary_map_string(&s->map, s->d, s->all, string);
 
-static uint32_t mapping_of(struct summing *s, uint32_t mapping, int *err)
-{
-	if (mapping == PROFILE_NONE)
-		return mapping;
-	if (s->mappings[mapping] == PROFILE_NONE) {
-		struct profile_mapping m = s->d->mappings[mapping];
-		m.filename = string_of(s, m.filename, err);
-		m.build_id = string_of(s, m.build_id, err);
-		s->mappings[mapping] = kept(dictionary_mapping(s->all, &m), err);
-	}
-	return s->mappings[mapping];
-}
-
-static uint32_t function_of(struct summing *s, uint32_t function, int *err)
-{
-	if (s->functions[function] == PROFILE_NONE) {
-		struct profile_function f = s->d->functions[function];
-		f.name = string_of(s, f.name, err);
-		f.system_name = string_of(s, f.system_name, err);
-		f.filename = string_of(s, f.filename, err);
-		s->functions[function] = kept(dictionary_function(s->all, &f), err);
-	}
-	return s->functions[function];
-}
-
-static uint32_t location_of(struct summing *s, uint32_t location, int *err)
-{
-	struct profile_location l = s->d->locations[location];
-
-	if (s->locations[location] != PROFILE_NONE)
-		return s->locations[location];
-	if (l.n_lines > s->lines_capacity) {
-		struct profile_line *lines = realloc(s->lines, l.n_lines * sizeof(*lines));
-		if (!lines)
-			return kept(-ENOMEM, err);
-		s->lines = lines;
-		s->lines_capacity = l.n_lines;
-	}
-	for (uint32_t i = 0; i < l.n_lines; i++) {
-		s->lines[i] = s->d->lines[l.first_line + i];
-		s->lines[i].function = function_of(s, s->lines[i].function, err);
-	}
-	l.mapping = mapping_of(s, l.mapping, err);
-	return s->locations[location] = kept(dictionary_location(s->all, &l, s->lines), err);
-}
-
-static uint32_t label_set_of(struct summing *s, uint32_t set, int *err)
-{
-	const struct dictionary_label_set *from = &s->d->label_sets[set];
-
-	if (s->label_sets[set] != PROFILE_NONE)
-		return s->label_sets[set];
-	AUTO_FREE struct profile_label *labels = malloc((from->n + 1) * sizeof(*labels));
-	if (!labels)
-		return kept(-ENOMEM, err);
-	for (uint32_t i = 0; i < from->n; i++) {
-		const struct profile_label *label = &s->d->labels[from->first + i];
-		labels[i] = (struct profile_label){string_of(s, label->key, err), string_of(s, label->str, err), label->num,
-						   string_of(s, label->num_unit, err)};
-	}
-	return s->label_sets[set] = kept(dictionary_label_set(s->all, labels, from->n), err);
+	if (number < 0)
+		*err = (int)number;
+	return number < 0 ? 0 : (uint32_t)number;
 }
 
 static struct profile_value_type type_of(struct summing *s, struct profile_value_type type, int *err)
@@ -300,29 +209,6 @@ static int adopt(struct summing *s)
 	return 0;
 }
 
-/* The stacks that its series have, and those of their callers. What hangs below a stack that is new is new, too: only where a known one ends something is looked up. */
-static int take_over_stacks(struct summing *s)
-{
-	const struct dictionary *d = s->d;
-	uint32_t n = d->n.tables[DICTIONARY_STACKS], first_new = s->all->n.tables[DICTIONARY_STACKS];
-	int err = 0;
-
-	for (uint32_t i = 0; i < d->n.tables[DICTIONARY_SERIES]; i++)
-		if (s->seen[i] && d->series[i].stack)
-			s->stacks[d->series[i].stack] = WANTED;
-	for (uint32_t i = n; i-- > 1;)
-		if (s->stacks[i] == WANTED && d->stacks[i].parent)
-			s->stacks[d->stacks[i].parent] = WANTED;
-	for (uint32_t i = 1; i < n && err == 0; i++) {
-		if (s->stacks[i] != WANTED)
-			continue;
-		uint32_t parent = s->stacks[d->stacks[i].parent], location = location_of(s, d->stacks[i].location, &err);
-		s->stacks[i] = kept(parent >= first_new ? dictionary_new_stack(s->all, parent, location) :
-							  dictionary_stack(s->all, parent, location), &err);
-	}
-	return err;
-}
-
 static void add_values(struct summing *s, uint32_t series, uint32_t from)
 {
 	size_t types = s->sum.shape.n_types;
@@ -336,23 +222,17 @@ static void add_values(struct summing *s, uint32_t series, uint32_t from)
 
 static int take_over(struct summing *s)
 {
-	const uint32_t *known = s->all->n.tables;
-	uint32_t n = s->d->n.tables[DICTIONARY_SERIES], first_stack = known[DICTIONARY_STACKS], first_set = known[DICTIONARY_LABEL_SETS];
+	uint32_t n = s->d->n.tables[DICTIONARY_SERIES], *series = s->map.tables[DICTIONARY_SERIES];
 
-	int err = take_over_stacks(s);
-	for (uint32_t i = 0; i < n && err == 0; i++) {
-		if (!s->seen[i])
-			continue;
-		uint32_t labels = label_set_of(s, s->d->series[i].labels, &err), stack = s->stacks[s->d->series[i].stack];
-		if (err < 0)
-			break;
-		uint32_t series = kept(stack >= first_stack || labels >= first_set ? dictionary_new_series(s->all, labels, stack) :
-										     dictionary_series(s->all, labels, stack), &err);
-		if (err == 0)
-			err = grow_values(s, series);
-		if (err == 0)
-			add_values(s, series, i);
-	}
+	for (uint32_t i = 0; i < n; i++)
+		if (s->seen[i])
+			series[i] = DICTIONARY_WANTED;
+	int err = dictionary_map_take(&s->map, s->d, s->all);
+	if (err == 0)
+		err = grow_values(s, s->all->n.tables[DICTIONARY_SERIES]);
+	for (uint32_t i = 0; i < n && err == 0; i++)
+		if (s->seen[i])
+			add_values(s, series[i], i);
 	return err;
 }
 
@@ -419,7 +299,7 @@ void summing_destroy(struct summing *s)
 	end_segment(s);
 	window_deinit(&s->sum);
 	free(s->sum_seen);
-	free(s->lines);
+	dictionary_map_deinit(&s->map);
 	dictionary_destroy(s->all);
 	free(s);
 }
