@@ -296,23 +296,46 @@ INLINED int prepare(struct dictionary *d, enum dictionary_table table, void *arr
 
 /* ---- adding ---- */
 
-int64_t dictionary_string(struct dictionary *d, const char *text, size_t length)
+/* Room for a string's end and bytes; and the string behind the last one. */
+static int place_string(struct dictionary *d, const char *text, size_t length)
 {
-	uint32_t begin = d->n.string_bytes;
+	uint32_t n = d->n.tables[DICTIONARY_STRINGS], begin = d->n.string_bytes;
 
-	int err = prepare(d, DICTIONARY_STRINGS, &d->string_ends, sizeof(d->string_ends[0]));
-	if (err == 0 && length >= DICTIONARY_ENTRIES_MAX)
-		err = -E2BIG;
+	if (length >= DICTIONARY_ENTRIES_MAX)
+		return -E2BIG;
+	int err = dictionary_reserve(&d->string_ends, &d->capacity.tables[DICTIONARY_STRINGS], n, 1, sizeof(d->string_ends[0]));
 	if (err == 0)
 		err = dictionary_reserve(&d->string_bytes, &d->capacity.string_bytes, begin, length + 1, 1);
 	if (err < 0)
 		return err;
 	memcpy(d->string_bytes + begin, text, length);
 	d->string_bytes[begin + length] = '\0';
-	d->string_ends[d->n.tables[DICTIONARY_STRINGS]] = begin + (uint32_t)length + 1;
+	d->string_ends[n] = begin + (uint32_t)length + 1;
+	return 0;
+}
+
+int64_t dictionary_string(struct dictionary *d, const char *text, size_t length)
+{
+	int err = prepare(d, DICTIONARY_STRINGS, &d->string_ends, sizeof(d->string_ends[0]));
+	if (err == 0)
+		err = place_string(d, text, length);
+	if (err < 0)
+		return err;
 	uint32_t number = settle(d, DICTIONARY_STRINGS);
 	d->n.string_bytes = d->string_ends[d->n.tables[DICTIONARY_STRINGS] - 1];
 	return number;
+}
+
+int64_t dictionary_new_string(struct dictionary *d, const char *text, size_t length)
+{
+	uint32_t n = d->n.tables[DICTIONARY_STRINGS];
+
+	int err = place_string(d, text, length);
+	if (err < 0)
+		return err;
+	d->n.tables[DICTIONARY_STRINGS]++;
+	d->n.string_bytes = d->string_ends[n];
+	return n;
 }
 
 int64_t dictionary_mapping(struct dictionary *d, const struct profile_mapping *mapping)
@@ -531,12 +554,17 @@ int dictionary_create(struct dictionary **dictionary_out)
 	return 0;
 }
 
-void dictionary_clear(struct dictionary *d)
+void dictionary_drop_indices(struct dictionary *d)
 {
 	for (int t = 0; t < DICTIONARY_TABLES; t++) {
 		free(d->indices[t].slots);
 		d->indices[t] = (struct dictionary_index){0};
 	}
+}
+
+void dictionary_clear(struct dictionary *d)
+{
+	dictionary_drop_indices(d);
 	d->n = (struct dictionary_counts){0};
 	d->string_bytes[0] = '\0';
 	d->string_ends[0] = d->n.string_bytes = 1;

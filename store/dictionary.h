@@ -84,6 +84,7 @@ int64_t dictionary_label_set(struct dictionary *d, const struct profile_label *l
 int64_t dictionary_series(struct dictionary *d, uint32_t labels, uint32_t stack);
 
 /* The same for what is not there yet, as the caller knows: no look at an index. */
+int64_t dictionary_new_string(struct dictionary *d, const char *text, size_t length);
 int64_t dictionary_new_stack(struct dictionary *d, uint32_t parent, uint32_t location);
 int64_t dictionary_new_series(struct dictionary *d, uint32_t labels, uint32_t stack);
 
@@ -98,6 +99,8 @@ int dictionary_functions(struct dictionary *d, const struct profile_function *fu
 /* first_line of the locations is a place in lines. */
 int dictionary_locations(struct dictionary *d, const struct profile_location *locations, const struct profile_line *lines, size_t n, uint32_t *numbers_out);
 
+/* Nothing more is added, for now: the indices' memory goes. */
+void dictionary_drop_indices(struct dictionary *d);
 /* As it was created; the memory stays, for the next use. */
 void dictionary_clear(struct dictionary *d);
 /* Forget what came after counts. */

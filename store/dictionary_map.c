@@ -122,6 +122,13 @@ static void want_labels(struct dictionary_map *m, const struct dictionary *from)
 	}
 }
 
+void dictionary_map_want(struct dictionary_map *m, const struct dictionary *from)
+{
+	want_stacks(m, from);
+	want_frames(m, from);
+	want_labels(m, from);
+}
+
 /* ---- taking over ---- */
 
 /* The next entries of a table that are wanted, at most as many as are looked up at once. */
@@ -311,9 +318,7 @@ int dictionary_map_take(struct dictionary_map *m, const struct dictionary *from,
 {
 	uint32_t first_stack = to->n.tables[DICTIONARY_STACKS], first_set = to->n.tables[DICTIONARY_LABEL_SETS];
 
-	want_stacks(m, from);
-	want_frames(m, from);
-	want_labels(m, from);
+	dictionary_map_want(m, from);
 	int err = take_strings(m, from, to);
 	if (err == 0)
 		err = take_mappings(m, from, to);

@@ -18,6 +18,8 @@ struct dictionary_map {
 int dictionary_map_begin(struct dictionary_map *m, const struct dictionary *from);
 /* One string, at once. Returns its number in to, or a negative errno as dictionary_string(). */
 int64_t dictionary_map_string(struct dictionary_map *m, const struct dictionary *from, struct dictionary *to, uint32_t string);
+/* All that the series that are wanted refer to is wanted, too. */
+void dictionary_map_want(struct dictionary_map *m, const struct dictionary *from);
 /* Take over the series that are wanted (m->tables[DICTIONARY_SERIES]), and all that they refer to. What from has twice, against its rules, to may have twice too. Returns 0, or a
  * negative errno as dictionary_string(); then to has a part of it. */
 int dictionary_map_take(struct dictionary_map *m, const struct dictionary *from, struct dictionary *to);

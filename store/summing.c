@@ -284,12 +284,9 @@ int summing_finish(struct summing *s, struct profile **profile_out)
 	if (!s->sum.series)
 		return -ENOMEM;
 	pack_sum(s);
-	/* Indices are for adding: their memory is better used by the profile. */
-	for (int t = 0; t < DICTIONARY_TABLES; t++) {
-		free(s->all->indices[t].slots);
-		s->all->indices[t] = (struct dictionary_index){0};
-	}
-	return window_to_profile(&s->sum, s->all, profile_out);
+	free(take_ptr(s->sum_seen));
+	dictionary_map_deinit(&s->map);
+	return window_into_profile(&s->sum, s->all, profile_out);
 }
 
 void summing_destroy(struct summing *s)

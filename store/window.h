@@ -44,6 +44,9 @@ int window_from_profile(struct window *w, struct dictionary *d, const struct pro
  * Returns 0, -ENOMEM, -E2BIG (2^31 frames). The window's numbers must be the dictionary's (window_check()). */
 int window_to_profile(const struct window *w, const struct dictionary *d, struct profile **profile_out);
 
+/* The same, when the dictionary and the window are needed no more: its tables become the profile's, without a copy. Both can only be destroyed afterwards, whatever was returned. */
+int window_into_profile(struct window *w, struct dictionary *d, struct profile **profile_out);
+
 /* Pack shape, period and samples; the number too, so that a row cannot pass for another. */
 void window_pack(const struct window *w, struct packing *out);
 /* The reverse, into w->shape, period, series and values; w->head.number must be set. Returns 0, -EBADMSG, -ENOMEM. */
