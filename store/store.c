@@ -343,6 +343,7 @@ static int write_window(struct store *s, const struct profile *profile, uint64_t
 	struct window w = {0};
 	int64_t clock_ns, gap_ns;
 
+	s->over_budget = false;
 	store_clock_place(&s->clock, profile->time_ns, &clock_ns, &gap_ns);
 	int err = store_need_active(s, why);
 	if (err == 0 && must_rotate(s, clock_ns)) {
@@ -374,6 +375,14 @@ static int write_window(struct store *s, const struct profile *profile, uint64_t
 	return err;
 }
 
+static void say_full(const struct store *s, struct why *why)
+{
+	if (s->over_budget)
+		why_set(why, -ENOSPC, "writing a window to '%s': it is larger than the store's budget leaves room for", s->folder.path);
+	else
+		why_set(why, -ENOSPC, "writing a window to '%s': the disk is full, and no older windows could go; make room there", s->folder.path);
+}
+
 static int append(struct store *s, const struct profile *window, uint64_t *number_out, struct why *why)
 {
 	int err = -EBADMSG;
@@ -386,9 +395,10 @@ static int append(struct store *s, const struct profile *window, uint64_t *numbe
 			tries++;
 		} else if (err == -ENOSPC) {
 			/* Each removes a file, so this ends. */
-			bool budget = folder_free_bytes(&s->folder) > s->options.bytes_max / 64;
-			if (store_free_something(s, budget ? "the store is at its budget" : "the disk is full") < 0)
+			if (store_free_something(s, s->over_budget, s->over_budget ? "the store is at its budget" : "the disk is full") < 0) {
+				say_full(s, why);
 				break;
+			}
 		} else {
 			break;
 		}

@@ -66,7 +66,8 @@ struct store_stats {
 int store_open(const char *folder, const struct store_options *options, struct store **store_out, struct why *why);
 
 /* Write a window. number_out: its number. Returns 0, -ENOSPC, -EIO, -EROFS (nothing was written; later calls may work again), -ENOMEM, -E2BIG (more than eight sample
- * types, 1,024 labels of a sample, or 64 MiB packed). On a full disk the oldest segments go first; -ENOSPC means that this was not enough. */
+ * types, 1,024 labels of a sample, or 64 MiB packed). On a full disk the oldest segments go first, but not the newest one that has windows:
+ * -ENOSPC means that this was not enough. What was reported as written stays. */
 int store_append(struct store *s, const struct profile *window, uint64_t *number_out, struct why *why);
 
 /* One step of what is not urgent (expiry, compaction, checkpoints, giving pages back); of some 10 ms. Returns 1 (there is more), 0, or a negative errno. */

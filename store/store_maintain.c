@@ -358,7 +358,7 @@ int store_maintain(struct store *s, struct why *why)
 	why->text[0] = '\0';
 	int result = step(s);
 	if (result == -ENOSPC)
-		result = store_free_something(s, "no room to merge windows in") == 0 ? 1 : -ENOSPC;
+		result = store_free_something(s, false, "no room to merge windows in") == 0 ? 1 : -ENOSPC;
 	s->stats.bytes = folder_bytes(&s->folder);
 	if (result < 0)
 		why_set(why, result, "tidying the store in '%s': %s", s->folder.path, strerror(-result));

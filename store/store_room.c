@@ -41,7 +41,9 @@ int store_check_room(struct store *s, uint64_t bytes)
 	uint64_t other = s->other ? folder_file_bytes(&s->folder, s->other_sequence, "-wal") : 0;
 
 	s->stats.bytes = folder_bytes(&s->folder);
-	return s->stats.bytes + wal + other + 2 * bytes <= store_limit(s) ? 0 : -ENOSPC;
+	uint64_t wanted = s->stats.bytes + wal + other + 2 * bytes;
+	s->over_budget = wanted > s->options.bytes_max;
+	return wanted <= store_limit(s) ? 0 : -ENOSPC;
 }
 
 static void forget_entry(struct store *s, size_t i)
@@ -128,21 +130,26 @@ static bool remove_damaged(struct store *s)
 	return removed;
 }
 
-/* The active segment may go too, when it is all that there is and holds more than the smallest one. */
-static bool may_go(struct store *s)
+/* May the oldest segment go? Windows that were reported as written are worth more than those that come: without an older one a full disk gets none of them. The budget is a promise, too:
+ * for that the active segment goes, when it holds more than the smallest one. */
+static bool may_go(const struct store *s, bool budget)
 {
 	const struct store_entry *entry = &s->entries[0];
+	bool active = s->n_entries == 1 && (s->active || s->reopen);
 
-	if (s->n_entries > 1 || (!s->active && !s->reopen))
+	for (size_t i = 1; i < s->n_entries; i++)
+		if (s->entries[i].windows)
+			return true;
+	if (!active && (budget || !entry->windows))
 		return true;
-	return folder_file_bytes(&s->folder, entry->sequence, "") + folder_file_bytes(&s->folder, entry->sequence, "-wal") > STORE_SEGMENT_MIN;
+	return budget && folder_file_bytes(&s->folder, entry->sequence, "") + folder_file_bytes(&s->folder, entry->sequence, "-wal") > STORE_SEGMENT_MIN;
 }
 
-int store_free_something(struct store *s, const char *reason)
+int store_free_something(struct store *s, bool budget, const char *reason)
 {
 	if (remove_damaged(s))
 		return 0;
-	if (!s->n_entries || !may_go(s))
+	if (!s->n_entries || !may_go(s, budget))
 		return -ENOSPC;
 	uint64_t windows = s->entries[0].windows;
 	int err = store_remove(s, 0);

@@ -57,6 +57,7 @@ struct store {
 
 	struct segment *active; /* NULL: none, or it has to be opened again */
 	struct dictionary *dictionary;
+	bool over_budget;		     /* the last -ENOSPC was the budget's, not the disk's */
 	bool reopen;			     /* the last entry is the active one, but it failed */
 	uint64_t chunk;			     /* the last one of the active segment's dictionary */
 	uint64_t small_from;		     /* the first of the small ones at its end */
@@ -108,10 +109,11 @@ int store_join_chunks(struct store *s, unsigned at_least);
 uint64_t store_limit(const struct store *s);
 uint64_t store_segment_limit(const struct store *s);
 uint64_t store_wal_limit(const struct store *s);
-/* Is there room for a transaction of so many bytes? -ENOSPC. */
+/* Is there room for a transaction of so many bytes? -ENOSPC; s->over_budget says for what. */
 int store_check_room(struct store *s, uint64_t bytes);
-/* Something goes: what was set aside, the oldest segment, at last the active one. -ENOSPC: there is nothing that could go. why: in words, for whom it is told. */
-int store_free_something(struct store *s, const char *reason);
+/* Something goes: what was set aside, the oldest segment. The newest that has windows stays, whatever the disk has; only the budget may take it. -ENOSPC: there is nothing that could go.
+ * reason: in words, for whom it is told. */
+int store_free_something(struct store *s, bool budget, const char *reason);
 /* An entry's file and entry go; its windows that a sink has not got are counted as dropped. */
 int store_remove(struct store *s, size_t entry);
 /* A window that is damaged goes alone. */
