@@ -227,12 +227,41 @@ static int begin_segment(struct store *s, struct why *why)
 	return 0;
 }
 
+static int any_window(void *context, const struct window_head *head, const char *account)
+{
+	(void)context;
+	(void)head;
+	(void)account;
+	return 1;
+}
+
+/* A window whose fsync failed was reported as not written, and is in the file all the same when that is read again. It goes: its number is the next one's, and whoever has it may try again. */
+static int drop_unreported(struct store *s, struct segment *segment)
+{
+	const struct store_entry *entry = store_active_entry(s);
+	uint64_t last = entry->last ? entry->last : entry->sequence << STORE_NUMBER_BITS;
+
+	int err = segment_windows(segment, last + 1, any_window, NULL);
+	if (err <= 0)
+		return err;
+	err = segment_begin(segment, true);
+	if (err == 0)
+		err = segment_delete_windows(segment, last + 1, last | NUMBERS_MAX);
+	if (err == 0)
+		err = segment_commit(segment);
+	if (err < 0)
+		segment_rollback(segment);
+	return err;
+}
+
 static int reopen_segment(struct store *s, struct why *why)
 {
 	struct loading l = {0};
 	struct segment *segment = NULL;
 
 	int err = open_path(s, store_active_entry(s)->sequence, &segment, why);
+	if (err == 0)
+		err = drop_unreported(s, segment);
 	if (err == 0)
 		err = load_dictionary(s, segment, &l);
 	if (err < 0) {
