@@ -1,4 +1,5 @@
 /* What a store of several days costs: bytes, time and memory. bench/store [days [folder [file.pb.gz...]]]
+ * STORE_BRANCHING (4): of 100 calls that branch, how many take another than the usual way: how many stacks are new.
  * Windows are those of tests/store/replay.h, or recorded ones in turn, one after another every 10 s. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -84,11 +85,15 @@ static void write_days(const char *folder, int days, char **files, int n_files)
 	struct store_options options = {.bytes_max = UINT64_C(4) << 30};
 	size_t n = (size_t)days * DAY;
 	uint64_t *times = malloc(n * sizeof(*times)), append_cpu = 0, maintain_cpu = 0, samples = 0, begin_cpu = cpu_ns();
-	struct replay *replay = replay_create(&replay_host);
+	struct replay_options host = replay_host;
+	const char *branching = getenv("STORE_BRANCHING");
 	struct store *store;
 	struct why why;
 	struct store_stats stats;
 
+	if (branching)
+		host.branching = (unsigned)atoi(branching);
+	struct replay *replay = replay_create(&host);
 	int err = store_open(folder, &options, &store, &why);
 	if (err < 0 || !times)
 		fail("store_open", err, &why);
