@@ -250,18 +250,26 @@ static int index_cover(struct dictionary *d, enum dictionary_table table)
 	return 0;
 }
 
-/* The last entry goes. Those that came before it found their slots without it, so that no other one has to move. */
+/* The last entry goes. What found its slot taken moves up: when an index grows, entries come into it in another order than they were made in. */
 static void index_drop(struct dictionary *d, enum dictionary_table table, uint32_t entry)
 {
 	struct dictionary_index *index = &d->indices[table];
+	size_t mask = index->n_slots - 1;
 
 	index->covered = entry;
 	if (!has_slot(d, table, entry))
 		return;
-	size_t at = (uint32_t)hash_entry(d, table, entry) & (index->n_slots - 1);
-	while (index->slots[at].entry != entry + 1)
-		at = (at + 1) & (index->n_slots - 1);
-	index->slots[at].entry = 0;
+	size_t hole = (uint32_t)hash_entry(d, table, entry) & mask;
+	while (index->slots[hole].entry != entry + 1)
+		hole = (hole + 1) & mask;
+	for (size_t at = (hole + 1) & mask; index->slots[at].entry; at = (at + 1) & mask) {
+		size_t home = index->slots[at].hash & mask;
+		if (((at - home) & mask) < ((at - hole) & mask))
+			continue; /* it would lie before its home */
+		index->slots[hole] = index->slots[at];
+		hole = at;
+	}
+	index->slots[hole].entry = 0;
 	index->used--;
 }
 
