@@ -76,6 +76,9 @@ static const struct setting SETTINGS[] = {
 	 .argument = "BYTES", .help = "of that folder, such as 1G: the least recently used goes first (256M; 0: none is kept)"},
 	{.name = "debuginfod", .kind = SETTING_TEXT, .offset = AT(debuginfod_urls), .argument = "URLS",
 	 .help = "servers of debug files that are not here (DEBUGINFOD_URLS); '' asks none"},
+	{.name = "symbolize", .is_live = true, .kind = SETTING_CHOICE, .offset = AT(symbolize), .choices = sink_symbolize_names, .usual = "local",
+	 .argument = "WHO", .help = "who names the addresses of programs: local (hearth), server (it gets addresses and, parca, debug information), or both;\n"
+				    "for the servers that can, unless their own settings say it (local)"},
 	{.name = "kernel-addresses", .kind = SETTING_FLAG, .offset = AT(kernel_addresses),
 	 .help = "write the kernel's addresses into profiles, not only its function names"},
 	{.name = "control", .kind = SETTING_TEXT, .offset = AT(control), .argument = "PATH",
@@ -562,6 +565,15 @@ static int output_sink(const char *folder, struct sink_config *sink)
 	return err;
 }
 
+/* What is said of all sinks is for those that can do it. */
+static void settle_symbolize(const struct agent_options *o, struct sink_config *sink)
+{
+	enum sink_symbolize all = (enum sink_symbolize)(SYMBOLIZE_LOCAL + o->symbolize);
+
+	if (sink->symbolize == SYMBOLIZE_UNSAID)
+		sink->symbolize = sink_kind_symbolizes(sink->kind, all) ? all : SYMBOLIZE_LOCAL;
+}
+
 int agent_options_sinks(const struct agent_options *o, struct upload_config **config_out, struct why *why)
 {
 	struct upload_config *config = calloc(1, sizeof(*config));
@@ -571,6 +583,8 @@ int agent_options_sinks(const struct agent_options *o, struct upload_config **co
 	for (size_t i = 0; err == 0 && i < o->sinks.n; i++) {
 		struct upload_sink *sink = &config->sinks[config->n_sinks++];
 		err = sink_config_copy(&o->sinks.sinks[i].config, &sink->config);
+		if (err == 0)
+			settle_symbolize(o, &sink->config);
 		if (err == 0)
 			err = copy_rules(&sink->rules, &o->sinks.sinks[i].rules);
 	}
@@ -622,10 +636,12 @@ int agent_options_apply(struct agent_options *o, struct agent_options *next, str
 		list(change.live, sizeof(change.live), "%s %s -> %s", changed[i]->name, before, after);
 		bool is_log = changed[i]->offset == AT(log_format) || changed[i]->offset == AT(quiet);
 		change.log = change.log || is_log;
-		change.sampling = change.sampling || !is_log;
+		bool is_sinks = changed[i]->offset == AT(symbolize);
+		change.sinks = change.sinks || is_sinks;
+		change.sampling = change.sampling || (!is_log && !is_sinks);
 	}
-	change.sinks = !sink_list_is_equal(&o->sinks, &next->sinks);
-	if (change.sinks) {
+	if (!sink_list_is_equal(&o->sinks, &next->sinks)) {
+		change.sinks = true;
 		struct sink_list sinks = o->sinks;
 		o->sinks = next->sinks;
 		next->sinks = sinks;

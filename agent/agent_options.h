@@ -37,6 +37,7 @@ struct agent_options {
 	char *debuginfod_urls; /* NULL or "": none */
 	bool kernel_addresses;
 	char *control; /* path of the control socket; NULL: the usual one, "": none */
+	int symbolize; /* of sinks that do not say it: enum sink_symbolize less 1 */
 	int log_format; /* 0: text, 1: JSON */
 	bool quiet;
 
@@ -64,7 +65,7 @@ int agent_options_sinks(const struct agent_options *o, struct upload_config **co
 /* What became of new settings; see agent_options_apply(). */
 struct agent_change {
 	bool sampling;	   /* rate, window, budget, jitter or fraction */
-	bool sinks;	   /* they or their rules */
+	bool sinks;	   /* they, their rules, or symbolize */
 	bool log;	   /* its format */
 	char live[512];	   /* what changed, for the log: "freq 19 -> 49, sinks"; "": nothing */
 	char restart[512]; /* what needs a restart to change; "": nothing */

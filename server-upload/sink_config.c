@@ -204,11 +204,11 @@ static int take_number(const char *text, const char *units, const uint64_t *step
 	return 0;
 }
 
-static int set_bytes_per_s(struct sink_config *sink, const char *value, struct why *why)
+static int set_bytes_per_s(uint64_t *bytes_per_s, const char *value, struct why *why)
 {
 	static const uint64_t STEPS[] = {1ull << 10, 1ull << 20, 1ull << 30};
 
-	if (take_number(value, "KMG", STEPS, BYTES_PER_S_MIN, BYTES_PER_S_MAX, &sink->bytes_per_s) < 0)
+	if (take_number(value, "KMG", STEPS, BYTES_PER_S_MIN, BYTES_PER_S_MAX, bytes_per_s) < 0)
 		return why_set(why, -EINVAL, "'%.40s' is no number of bytes such as 4M, 4K or more", value);
 	return 0;
 }
@@ -232,6 +232,31 @@ static int set_series_max(struct sink_config *sink, const char *value, struct wh
 		return why_set(why, -EINVAL, "'%.40s' is no number from 1 to %d", value, SERIES_MAX);
 	sink->series_max = (uint32_t)series;
 	return 0;
+}
+
+const char *const sink_symbolize_names[] = {"local", "server", "both", NULL};
+
+bool sink_kind_symbolizes(enum sink_kind kind, enum sink_symbolize symbolize)
+{
+	switch (symbolize) {
+	case SYMBOLIZE_SERVER:
+		return kind == SINK_PARCA || kind == SINK_OTLP_HTTP || kind == SINK_OTLP_GRPC;
+	case SYMBOLIZE_BOTH:
+		return kind == SINK_PARCA;
+	default:
+		return true;
+	}
+}
+
+static int set_symbolize(struct sink_config *sink, const char *value, struct why *why)
+{
+	for (int i = 0; sink_symbolize_names[i]; i++) {
+		if (strcmp(value, sink_symbolize_names[i]) == 0) {
+			sink->symbolize = (enum sink_symbolize)(SYMBOLIZE_LOCAL + i);
+			return 0;
+		}
+	}
+	return why_set(why, -EINVAL, "'%.40s' is none of local, server, both", value);
 }
 
 static int set_bool(bool *flag, const char *value, struct why *why)
@@ -350,6 +375,8 @@ enum key {
 	KEY_BYTES_PER_S,
 	KEY_TIMEOUT,
 	KEY_SERIES_MAX,
+	KEY_SYMBOLIZE,
+	KEY_DEBUGINFO_BYTES_PER_S,
 	KEY_INSECURE_HTTP_AUTH,
 	N_KEYS,
 };
@@ -369,6 +396,8 @@ static const char *const KEYS[N_KEYS + 1] = {
 	[KEY_BYTES_PER_S] = "bytes_per_s",
 	[KEY_TIMEOUT] = "timeout",
 	[KEY_SERIES_MAX] = "series_max",
+	[KEY_SYMBOLIZE] = "symbolize",
+	[KEY_DEBUGINFO_BYTES_PER_S] = "debuginfo_bytes_per_s",
 	[KEY_INSECURE_HTTP_AUTH] = "insecure_http_auth",
 };
 
@@ -403,11 +432,15 @@ static int set(struct sink_config *sink, enum key key, const char *name, const c
 	case KEY_PROXY:
 		return set_proxy(sink, value, why);
 	case KEY_BYTES_PER_S:
-		return set_bytes_per_s(sink, value, why);
+		return set_bytes_per_s(&sink->bytes_per_s, value, why);
 	case KEY_TIMEOUT:
 		return set_timeout(sink, value, why);
 	case KEY_SERIES_MAX:
 		return set_series_max(sink, value, why);
+	case KEY_SYMBOLIZE:
+		return set_symbolize(sink, value, why);
+	case KEY_DEBUGINFO_BYTES_PER_S:
+		return set_bytes_per_s(&sink->debuginfo_bytes_per_s, value, why);
 	case KEY_INSECURE_HTTP_AUTH:
 		return set_bool(&sink->insecure_http_auth, value, why);
 	case N_KEYS:
@@ -442,6 +475,10 @@ int sink_config_check(const struct sink_config *sink, struct why *why)
 		return why_set(why, -EINVAL, "cert_file and key_file go together");
 	if (sink->basic_user && sink->bearer_token_file)
 		return why_set(why, -EINVAL, "either basic_user or bearer_token_file, not both");
+	if (!sink_kind_symbolizes(sink->kind, sink->symbolize))
+		return why_set(why, -EINVAL, "symbolize = \"%s\" is not for %s: %s", sink_symbolize_names[sink->symbolize - SYMBOLIZE_LOCAL],
+			       sink_kind_name(sink->kind),
+			       sink->symbolize == SYMBOLIZE_BOTH ? "debug information goes to parca only" : "of these servers parca and otlp take addresses");
 	if (sink->kind == SINK_DIR)
 		return 0;
 	bool is_plain = strncmp(sink->url, "http://", 7) == 0;
@@ -501,7 +538,7 @@ bool sink_config_is_equal(const struct sink_config *a, const struct sink_config 
 	       equal(a->tenant, b->tenant) && equal(a->bearer_token_file, b->bearer_token_file) && equal(a->basic_user, b->basic_user) &&
 	       equal(a->basic_password_file, b->basic_password_file) && equal(a->ca_file, b->ca_file) && equal(a->cert_file, b->cert_file) &&
 	       equal(a->key_file, b->key_file) && equal(a->proxy, b->proxy) && a->bytes_per_s == b->bytes_per_s && a->timeout_s == b->timeout_s &&
-	       a->series_max == b->series_max && a->insecure_http_auth == b->insecure_http_auth;
+	       a->debuginfo_bytes_per_s == b->debuginfo_bytes_per_s && a->symbolize == b->symbolize && a->series_max == b->series_max && a->insecure_http_auth == b->insecure_http_auth;
 }
 
 static int copy_text(char **to, const char *from)
@@ -524,7 +561,8 @@ static int copy_pairs(struct sink_pair *to, size_t *n_to, const struct sink_pair
 static int copy_all(struct sink_config *to, const struct sink_config *from)
 {
 	*to = (struct sink_config){.kind = from->kind, .bytes_per_s = from->bytes_per_s, .timeout_s = from->timeout_s, .series_max = from->series_max,
-				   .insecure_http_auth = from->insecure_http_auth};
+				   .insecure_http_auth = from->insecure_http_auth, .symbolize = from->symbolize,
+				   .debuginfo_bytes_per_s = from->debuginfo_bytes_per_s};
 	memcpy(to->name, from->name, sizeof(to->name));
 	if (copy_text(&to->url, from->url) < 0 || copy_text(&to->tenant, from->tenant) < 0 ||
 	    copy_text(&to->bearer_token_file, from->bearer_token_file) < 0 || copy_text(&to->basic_user, from->basic_user) < 0 ||

@@ -14,6 +14,15 @@
 
 enum sink_kind { SINK_PYROSCOPE, SINK_PARCA, SINK_OTLP_HTTP, SINK_OTLP_GRPC, SINK_HTTP, SINK_DIR, SINK_KINDS };
 
+/* Who names the addresses of programs. Of a sink: not said is as of all sinks, and local at last. */
+enum sink_symbolize {
+	SYMBOLIZE_UNSAID,
+	SYMBOLIZE_LOCAL,  /* hearth: the server gets names, and addresses where there are none */
+	SYMBOLIZE_SERVER, /* the server: it gets addresses, of files that have a build id; parca gets their debug information too */
+	SYMBOLIZE_BOTH,	  /* parca: names and debug information */
+	SYMBOLIZES,
+};
+
 struct sink_pair {
 	char *name, *value;
 };
@@ -31,6 +40,8 @@ struct sink_config {
 	char *ca_file, *cert_file, *key_file;
 	char *proxy;		  /* NULL: as the environment says; "": none */
 	uint64_t bytes_per_s;	  /* limit; 0: 4 MB/s */
+	uint64_t debuginfo_bytes_per_s; /* of debug information; 0: 1 MiB/s */
+	enum sink_symbolize symbolize;
 	uint32_t timeout_s;	  /* of one request; 0: 30 */
 	uint32_t series_max;	  /* a window's; 0: 5,000 */
 	bool insecure_http_auth;  /* send secrets over plain http to other hosts than this one; refused otherwise */
@@ -42,7 +53,7 @@ int sink_config_parse(const char *text, struct sink_config *sink_out, struct why
 /* One setting by its name in the configuration file (sink_config_keys()), such as "bearer_token_file", "labels.env", "headers.X-Team". A value that was set before is
  * replaced; an empty one of labels and headers takes them out. Untouched on failure: -EINVAL or -E2BIG (SINK_PAIRS_MAX) with why, -ENOMEM; -ENOENT: no such setting. */
 int sink_config_set(struct sink_config *sink, const char *key, const char *value, struct why *why);
-/* What needs more than one setting: both of basic_user and basic_password_file, of cert_file and key_file, no secrets over plain http. Returns 0, or -EINVAL with why. */
+/* What needs more than one setting: both of basic_user and basic_password_file, of cert_file and key_file, no secrets over plain http, a server that can name addresses. Returns 0, or -EINVAL with why. */
 int sink_config_check(const struct sink_config *sink, struct why *why);
 /* Give each sink without a name its default one, and check that all differ. Returns 0, or -EINVAL with why. */
 int sink_config_name_all(struct sink_config *const *sinks, size_t n, struct why *why);
@@ -51,6 +62,10 @@ int sink_config_copy(const struct sink_config *from, struct sink_config *to_out)
 bool sink_config_is_equal(const struct sink_config *a, const struct sink_config *b);
 /* The names that sink_config_set() knows; "labels." and "headers." stand for all that begin so. Ends in NULL. */
 const char *const *sink_config_keys(void);
+/* Whether a kind of server can do its part. */
+bool sink_kind_symbolizes(enum sink_kind kind, enum sink_symbolize symbolize);
+/* "local", "server", "both", NULL: enum sink_symbolize without the first. */
+extern const char *const sink_symbolize_names[];
 /* "pyroscope", "parca", "otlp" (both), "http", "dir". */
 const char *sink_kind_name(enum sink_kind kind);
 void sink_config_deinit(struct sink_config *sink);

@@ -283,7 +283,7 @@ bool sink_sender_wants(const struct sink_sender *s, uint64_t now_ns, uint64_t *a
 static int shape(struct sink_sender *s, const struct profile *profile)
 {
 	struct shape_options options = {.labels = s->labels, .n_labels = s->n_labels, .relabel = s->rules, .series_max = s->sink->config.series_max,
-					.request_bytes_max = s->bytes_max, .strip_symbols = s->sink->strip_symbols};
+					.request_bytes_max = s->bytes_max, .strip_symbols = s->sink->config.symbolize == SYMBOLIZE_SERVER};
 
 	return shape_window(s->sink->config.kind, profile, &options, &s->requests);
 }

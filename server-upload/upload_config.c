@@ -7,7 +7,7 @@
 #include "base/scope.h"
 #include "server-upload/upload_protocol.h"
 
-#define MAGIC	   0x68757031 /* "hup1": this version of the bytes */
+#define MAGIC	   0x68757032 /* "hup2": this version of the bytes */
 #define NO_STRING  UINT32_MAX
 #define STRING_MAX (64u << 10)
 
@@ -171,12 +171,13 @@ static void code_sink(struct coder *c, struct upload_sink *sink)
 	code_string(c, &s->key_file, STRING_MAX, "key_file");
 	code_string(c, &s->proxy, STRING_MAX, "proxy");
 	code_u64(c, &s->bytes_per_s, "bytes_per_s");
+	code_u64(c, &s->debuginfo_bytes_per_s, "debuginfo_bytes_per_s");
+	s->symbolize = (enum sink_symbolize)code_u32(c, s->symbolize, SYMBOLIZES - 1, "symbolize");
 	s->timeout_s = code_u32(c, s->timeout_s, UINT32_MAX, "timeout_s");
 	s->series_max = code_u32(c, s->series_max, UINT32_MAX, "series_max");
 	code_bool(c, &s->insecure_http_auth, "insecure_http_auth");
 	code_secrets(c, &sink->secrets);
 	code_rules(c, &sink->rules);
-	code_bool(c, &sink->strip_symbols, "strip_symbols");
 	code_string(c, &sink->held, STRING_MAX, "held");
 }
 

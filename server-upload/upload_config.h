@@ -23,7 +23,6 @@ struct upload_sink {
 	struct sink_config config;   /* with its files' names, which only messages are for */
 	struct sink_secrets secrets; /* what they say */
 	struct upload_rules rules;   /* applied after those of all sinks */
-	bool strip_symbols;	     /* the server names frames */
 	char *held;		     /* why it must not send now (a file cannot be read): its windows stay in the outbox; NULL: it may */
 };
 

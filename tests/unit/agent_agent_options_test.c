@@ -203,6 +203,7 @@ static void for_the_processes(void **state)
 	good("--output /d", &o);
 	assert_int_equal(agent_options_sinks(&o, &config, &why), 0);
 	assert_int_equal(config->n_sinks, 2);
+	config->sinks[0].config.symbolize = o.sinks.sinks[0].config.symbolize; /* see who_symbolizes() */
 	assert_true(sink_config_is_equal(&config->sinks[0].config, &o.sinks.sinks[0].config));
 	assert_int_equal(config->sinks[0].rules.n, 1);
 	assert_string_equal(config->sinks[0].rules.rules[0].action, "keep");
@@ -211,6 +212,43 @@ static void for_the_processes(void **state)
 	assert_string_equal(config->sinks[1].config.url, "/d");
 	upload_config_free(config);
 	agent_options_deinit(&o);
+}
+
+/* What is said of all sinks is for those that can, and do not say it themselves. */
+static void who_symbolizes(void **state)
+{
+	static const struct {
+		const char *all;
+		enum sink_symbolize parca, otlp, pyroscope, own;
+	} EXPECTED[] = {
+		{"local", SYMBOLIZE_LOCAL, SYMBOLIZE_LOCAL, SYMBOLIZE_LOCAL, SYMBOLIZE_SERVER},
+		{"server", SYMBOLIZE_SERVER, SYMBOLIZE_SERVER, SYMBOLIZE_LOCAL, SYMBOLIZE_SERVER},
+		{"both", SYMBOLIZE_BOTH, SYMBOLIZE_LOCAL, SYMBOLIZE_LOCAL, SYMBOLIZE_SERVER},
+	};
+	struct upload_config *config;
+	struct agent_options o;
+	struct why why;
+
+	(void)state;
+	write_file("[[sink]]\nkind = 'parca'\nurl = 'h'\n[[sink]]\nkind = 'otlp'\nurl = 'h'\n[[sink]]\nkind = 'pyroscope'\nurl = 'h'\n"
+		   "[[sink]]\nkind = 'parca'\nurl = 'i'\nsymbolize = 'server'\n");
+	for (size_t i = 0; i < sizeof(EXPECTED) / sizeof(EXPECTED[0]); i++) {
+		char arguments[64];
+		snprintf(arguments, sizeof(arguments), "--symbolize %s", EXPECTED[i].all);
+		good(arguments, &o);
+		assert_int_equal(agent_options_sinks(&o, &config, &why), 0);
+		assert_int_equal(config->sinks[0].config.symbolize, EXPECTED[i].parca);
+		assert_int_equal(config->sinks[1].config.symbolize, EXPECTED[i].otlp);
+		assert_int_equal(config->sinks[2].config.symbolize, EXPECTED[i].pyroscope);
+		assert_int_equal(config->sinks[3].config.symbolize, EXPECTED[i].own);
+		upload_config_free(config);
+		agent_options_deinit(&o);
+	}
+	bad("--symbolize remote", 0, "--symbolize");
+	write_file("[[sink]]\nkind = 'pyroscope'\nurl = 'h'\nsymbolize = 'server'\n");
+	bad("", 1, "is not for pyroscope");
+	write_file("[[sink]]\nkind = 'otlp'\nurl = 'h'\nsymbolize = 'both'\n");
+	bad("", 1, "is not for otlp: debug information goes to parca only");
 }
 
 /* What a running agent takes over, and what it says. */
@@ -243,6 +281,11 @@ static void applied(void **state)
 	assert_int_equal(agent_options_apply(&o, &next, &change), 0);
 	assert_true(change.sinks && !change.sampling && !change.log);
 	assert_string_equal(change.live, "sinks");
+	agent_options_deinit(&next);
+	good("--output d --window 10 --symbolize server", &next);
+	assert_int_equal(agent_options_apply(&o, &next, &change), 0);
+	assert_true(change.sinks && !change.sampling && !change.log);
+	assert_string_equal(change.live, "symbolize local -> server");
 	agent_options_deinit(&next);
 	agent_options_deinit(&o);
 }
@@ -345,7 +388,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults), cmocka_unit_test(order),   cmocka_unit_test(config_path), cmocka_unit_test(refused),
-		cmocka_unit_test(uploads),  cmocka_unit_test(applied), cmocka_unit_test(for_the_processes), cmocka_unit_test(example), cmocka_unit_test(manual),      cmocka_unit_test(checked_files),
+		cmocka_unit_test(uploads),  cmocka_unit_test(applied), cmocka_unit_test(for_the_processes), cmocka_unit_test(who_symbolizes),
+		cmocka_unit_test(example),  cmocka_unit_test(manual),  cmocka_unit_test(checked_files),
 	};
 
 	return cmocka_run_group_tests(tests, make_file, remove_file);

@@ -124,7 +124,7 @@ static void settings(void **state)
 		{"name", "main.1"}, {"labels.env", "prod"}, {"labels.team", "core"}, {"headers.X-Team", "core"}, {"tenant", "t1"},
 		{"bearer_token_file", "/etc/t"}, {"basic_user", "u"}, {"basic_password_file", "/etc/p"}, {"ca_file", "/etc/ca"},
 		{"cert_file", "/etc/c"}, {"key_file", "/etc/k"}, {"proxy", "http://proxy:3128"}, {"bytes_per_s", "2M"}, {"timeout", "1m"},
-		{"series_max", "100"}, {"insecure_http_auth", "true"},
+		{"series_max", "100"}, {"symbolize", "both"}, {"debuginfo_bytes_per_s", "8K"}, {"insecure_http_auth", "true"},
 	};
 	struct sink_config sink, other;
 	struct why why;
@@ -149,6 +149,8 @@ static void settings(void **state)
 	assert_int_equal(sink.bytes_per_s, 2 << 20);
 	assert_int_equal(sink.timeout_s, 60);
 	assert_int_equal(sink.series_max, 100);
+	assert_int_equal(sink.symbolize, SYMBOLIZE_BOTH);
+	assert_int_equal(sink.debuginfo_bytes_per_s, 8 << 10);
 	assert_true(sink.insecure_http_auth);
 	struct sink_config copy;
 	assert_int_equal(sink_config_copy(&sink, &copy), 0);
@@ -220,6 +222,9 @@ static void refused_settings(void **state)
 		{"series_max", "0", "no number from 1"},
 		{"series_max", "1000000", "no number from 1"},
 		{"series_max", "5k", "no number from 1"},
+		{"symbolize", "", "none of local, server, both"},
+		{"symbolize", "remote", "none of local, server, both"},
+		{"debuginfo_bytes_per_s", "1", "no number of bytes"},
 		{"insecure_http_auth", "yes", "neither true nor false"},
 	};
 	struct sink_config sink, fresh;

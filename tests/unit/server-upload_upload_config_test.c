@@ -36,7 +36,7 @@ static struct upload_config *sample(void)
 	s->secrets.bearer_token = strdup("token-token");
 	s->secrets.ca = strdup("-----BEGIN\n");
 	assert_int_equal(upload_rules_add(&s->rules, &rule), 0);
-	s->strip_symbols = true;
+	s->config.symbolize = SYMBOLIZE_SERVER;
 	s = &c->sinks[1];
 	strcpy(s->config.name, "dir");
 	s->config.kind = SINK_DIR;

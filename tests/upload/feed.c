@@ -69,10 +69,6 @@ static void set(struct upload_sink *sink, char *text)
 	if (!sink || !value)
 		failed(-EINVAL, text, "--set KEY=VALUE comes after --upload");
 	*value++ = '\0';
-	if (!strcmp(text, "strip_symbols")) {
-		sink->strip_symbols = true;
-		return;
-	}
 	int err = sink_config_set(&sink->config, text, value, &why);
 	if (err)
 		failed(err, text, why.text);
