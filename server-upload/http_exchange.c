@@ -42,7 +42,8 @@ struct http_exchange {
 	size_t n_frame;
 	const uint8_t *body;
 	uint8_t *packed;
-	size_t n_body, at; /* at: of frame and body together */
+	struct http_source source; /* read: NULL: body is it */
+	uint64_t n_body, at; /* at: of frame and body together; of a source: what was read of it */
 	uint64_t begin_ns;
 	bool busy, done;
 	uint32_t redirects;
@@ -62,12 +63,20 @@ static size_t give_body(char *to, size_t size, size_t n, void *context)
 	struct http_exchange *e = context;
 	size_t room = size * n, given = 0;
 
+	if (e->source.read) {
+		int64_t got = e->source.read(e->source.context, to, room);
+		if (got < 0)
+			return CURL_READFUNC_ABORT;
+		e->at += (uint64_t)got;
+		return (size_t)got;
+	}
 	if (e->at < e->n_frame) {
-		given = e->n_frame - e->at < room ? e->n_frame - e->at : room;
+		given = e->n_frame - (size_t)e->at < room ? e->n_frame - (size_t)e->at : room;
 		memcpy(to, e->frame + e->at, given);
 		e->at += given;
 	}
-	size_t left = e->n_frame + e->n_body - e->at, more = left < room - given ? left : room - given;
+	uint64_t left = e->n_frame + e->n_body - e->at;
+	size_t more = left < room - given ? (size_t)left : room - given;
 	if (more)
 		memcpy(to + given, e->body + (e->at - e->n_frame), more);
 	e->at += more;
@@ -80,7 +89,12 @@ static int seek_body(void *context, curl_off_t offset, int origin)
 
 	if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > e->n_frame + e->n_body)
 		return CURL_SEEKFUNC_CANTSEEK;
-	e->at = (size_t)offset;
+	if (e->source.read) {
+		if (offset)
+			return CURL_SEEKFUNC_CANTSEEK;
+		e->source.rewind(e->source.context);
+	}
+	e->at = (uint64_t)offset;
 	return CURL_SEEKFUNC_OK;
 }
 
@@ -127,7 +141,9 @@ int http_client_create(const struct curl_library *library, struct http_client **
 		return -ENOMEM;
 	client->library = library;
 	client->multi = library->multi_init();
-	if (!client->multi || library->multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, CONNECTIONS) != CURLM_OK) {
+	/* No two requests on one connection at a time: a stream that hangs takes no other one along. */
+	if (!client->multi || library->multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, CONNECTIONS) != CURLM_OK ||
+	    library->multi_setopt(client->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING) != CURLM_OK) {
 		http_client_destroy(client);
 		return -ENOMEM;
 	}
@@ -174,7 +190,8 @@ static bool is_reserved(const char *name)
 static int list_headers(const struct http_exchange *e, const struct sink_secrets *secrets, bool packed, struct curl_slist **list)
 {
 	const struct curl_library *l = e->client->library;
-	int err = add_header(l, list, "Content-Type", ": ", e->form->content_type);
+	/* A signed URL may have been signed without one. */
+	int err = e->form->content_type ? add_header(l, list, "Content-Type", ": ", e->form->content_type) : add_header(l, list, "Content-Type", ":", "");
 
 	if (err == 0)
 		err = add_header(l, list, "Expect", ":", ""); /* none: bodies are small, and some proxies do not know it */
@@ -218,7 +235,7 @@ static CURLcode set_transfer(struct http_exchange *e)
 	SET(CURLOPT_PRIVATE, e);
 	SET(CURLOPT_ERRORBUFFER, e->error);
 	SET(CURLOPT_NOSIGNAL, 1L);
-	SET(CURLOPT_POST, 1L);
+	SET(e->form->is_put ? CURLOPT_UPLOAD : CURLOPT_POST, 1L);
 	SET(CURLOPT_USERAGENT, "hearth/" HEARTH_VERSION);
 	SET(CURLOPT_READFUNCTION, give_body);
 	SET(CURLOPT_READDATA, e);
@@ -384,15 +401,19 @@ static CURLcode choose_connection(struct http_exchange *e)
 static int start(struct http_exchange *e)
 {
 	const struct curl_library *l = e->client->library;
-	uint64_t timeout_s = (e->sink->timeout_s ? e->sink->timeout_s : TIMEOUT_S) + (e->n_frame + e->n_body) / BYTES_PER_S;
+	uint64_t limit = e->source.read ? e->source.bytes_per_s : 0, slowest = limit && limit < BYTES_PER_S ? limit : BYTES_PER_S;
+	uint64_t timeout_s = (e->sink->timeout_s ? e->sink->timeout_s : TIMEOUT_S) + (e->n_frame + e->n_body) / slowest;
 	CURLcode code = choose_connection(e);
 
 	e->at = e->n_headers = 0;
+	if (e->source.read)
+		e->source.rewind(e->source.context);
 	e->error[0] = '\0';
 	e->reply = (struct http_reply){.grpc_status = -1};
 	SET(CURLOPT_URL, e->target);
 	SET(CURLOPT_HTTPHEADER, e->packed ? e->packed_headers : e->headers);
-	SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)(e->n_frame + e->n_body));
+	SET(e->form->is_put ? CURLOPT_INFILESIZE_LARGE : CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)(e->n_frame + e->n_body));
+	SET(CURLOPT_MAX_SEND_SPEED_LARGE, (curl_off_t)limit);
 	SET(CURLOPT_TIMEOUT_MS, (long)(timeout_s * 1000));
 	e->busy = true;
 	e->done = false;
@@ -412,14 +433,15 @@ int http_exchange_begin(struct http_exchange *e, const char *query, const uint8_
 		return -E2BIG;
 	free(e->packed);
 	e->packed = NULL;
+	e->source.read = NULL;
 	e->body = body;
-	e->n_body = n_body;
 	if (gzip) {
-		int err = pack(body, n_body, &e->packed, &e->n_body);
+		int err = pack(body, n_body, &e->packed, &n_body);
 		if (err < 0)
 			return err;
 		e->body = e->packed;
 	}
+	e->n_body = n_body;
 	e->n_frame = e->form->is_grpc ? FRAME_BYTES : 0;
 	e->frame[0] = e->packed != NULL;
 	for (int i = 0; i < 4; i++)
@@ -429,7 +451,26 @@ int http_exchange_begin(struct http_exchange *e, const char *query, const uint8_
 	return start(e);
 }
 
-size_t http_exchange_bytes(const struct http_exchange *e)
+int http_exchange_begin_stream(struct http_exchange *e, const char *query, const struct http_source *source)
+{
+	int n = snprintf(e->target, sizeof(e->target), "%s%s", e->url, query ? query : "");
+
+	if (e->busy)
+		return -EBUSY;
+	if (n < 0 || (size_t)n >= sizeof(e->target) || source->n_bytes > UINT32_MAX)
+		return -E2BIG;
+	free(e->packed);
+	e->packed = NULL;
+	e->body = NULL;
+	e->source = *source;
+	e->n_body = source->n_bytes;
+	e->n_frame = 0;
+	e->redirects = 0;
+	e->begin_ns = clock_ns(CLOCK_BOOTTIME);
+	return start(e);
+}
+
+uint64_t http_exchange_bytes(const struct http_exchange *e)
 {
 	return e->n_frame + e->n_body;
 }

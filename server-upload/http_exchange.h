@@ -23,11 +23,21 @@
 struct http_client;
 struct http_exchange;
 
+/* A body that is made while it is sent. */
+struct http_source {
+	int64_t (*read)(void *context, void *buffer, size_t n); /* returns bytes, 0 at the end, or a negative errno: the request fails then */
+	void (*rewind)(void *context);
+	void *context;
+	uint64_t n_bytes;     /* of all of it */
+	uint64_t bytes_per_s; /* it is sent at most as fast; 0: no limit */
+};
+
 /* What kind of requests, besides what the sink's settings say. Strings are borrowed. */
 struct http_form {
-	const char *content_type;
+	const char *content_type; /* NULL: none */
 	const char *header; /* one more, "Name: value"; NULL: none */
 	bool is_grpc;
+	bool is_put;
 };
 
 /* Returns 0, -ENOMEM. library: borrowed. */
@@ -41,8 +51,11 @@ int http_exchange_create(struct http_client *client, const char *url, const stru
  * Returns 0, -EBUSY (one is under way), -E2BIG (4 GiB and more), -ENOMEM. */
 int http_exchange_begin(struct http_exchange *e, const char *query, const uint8_t *body, size_t n_body, bool gzip);
 
+/* source: copied; its context is borrowed as a body is. gRPC's frames are in it. Errors as above. */
+int http_exchange_begin_stream(struct http_exchange *e, const char *query, const struct http_source *source);
+
 /* Bytes that go over the wire, of the request that began last. */
-size_t http_exchange_bytes(const struct http_exchange *e);
+uint64_t http_exchange_bytes(const struct http_exchange *e);
 
 bool http_exchange_is_busy(const struct http_exchange *e);
 

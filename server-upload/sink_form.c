@@ -5,12 +5,12 @@
 #include <string.h>
 
 static const struct sink_form FORMS[SINK_KINDS] = {
-	[SINK_PYROSCOPE] = {{"application/proto", "Connect-Protocol-Version: 1", false}, "/push.v1.PusherService/Push", false},
-	[SINK_PARCA] = {{"application/grpc+proto", NULL, true}, "/parca.profilestore.v1alpha1.ProfileStoreService/WriteRaw", false},
-	[SINK_OTLP_HTTP] = {{"application/x-protobuf", NULL, false}, "/v1development/profiles", true},
-	[SINK_OTLP_GRPC] = {{"application/grpc+proto", NULL, true},
+	[SINK_PYROSCOPE] = {{"application/proto", "Connect-Protocol-Version: 1", false, false}, "/push.v1.PusherService/Push", false},
+	[SINK_PARCA] = {{"application/grpc+proto", NULL, true, false}, "/parca.profilestore.v1alpha1.ProfileStoreService/WriteRaw", false},
+	[SINK_OTLP_HTTP] = {{"application/x-protobuf", NULL, false, false}, "/v1development/profiles", true},
+	[SINK_OTLP_GRPC] = {{"application/grpc+proto", NULL, true, false},
 			    "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export", true},
-	[SINK_HTTP] = {{"application/octet-stream", NULL, false}, "", false},
+	[SINK_HTTP] = {{"application/octet-stream", NULL, false, false}, "", false},
 };
 
 const struct sink_form *sink_form_of(enum sink_kind kind)

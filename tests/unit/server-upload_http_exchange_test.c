@@ -17,7 +17,7 @@
 static struct curl_library library;
 static struct http_client *client;
 static struct upload_server server, grpc;
-static const struct http_form PLAIN = {"application/octet-stream", "X-Form: yes", false}, GRPC = {"application/grpc+proto", NULL, true};
+static const struct http_form PLAIN = {"application/octet-stream", "X-Form: yes", false, false}, GRPC = {"application/grpc+proto", NULL, true, false};
 static struct sink_secrets secrets;
 static struct sink_config config;
 static const uint8_t BODY[] = "the body of a window";
@@ -168,6 +168,80 @@ static void large_bodies(void **state)
 	free(query);
 	http_exchange_destroy(e);
 	free(body);
+}
+
+/* Bytes of one value, and what goes wrong behind them. */
+struct spring {
+	uint64_t left, n_bytes;
+	unsigned rewinds;
+	int err;
+};
+
+static int64_t read_spring(void *context, void *buffer, size_t n)
+{
+	struct spring *s = context;
+	size_t some = s->left < n ? (size_t)s->left : n;
+
+	if (!some && s->err)
+		return s->err;
+	memset(buffer, 'q', some);
+	s->left -= some;
+	return (int64_t)some;
+}
+
+static void rewind_spring(void *context)
+{
+	struct spring *s = context;
+
+	s->left = s->n_bytes;
+	s->rewinds++;
+}
+
+static struct http_reply stream(struct http_exchange *e, struct spring *spring, uint64_t n_bytes, uint64_t bytes_per_s)
+{
+	const struct http_source source = {read_spring, rewind_spring, spring, n_bytes, bytes_per_s};
+
+	assert_int_equal(http_exchange_begin_stream(e, "/file", &source), 0);
+	assert_int_equal(http_exchange_bytes(e), n_bytes);
+	assert_int_equal(http_exchange_begin_stream(e, "/file", &source), -EBUSY);
+	return await(e);
+}
+
+/* Bodies that are made while they are sent. */
+static void streams(void **state)
+{
+	static const struct http_form PUT = {.is_put = true};
+	struct spring spring = {.n_bytes = 3000000}, broken = {.n_bytes = 1000, .err = -EIO};
+	struct http_exchange *e = create(""), *put;
+	struct why why = {""};
+	char url[64];
+
+	(void)state;
+	upload_server_say_one(&server, ANSWER, "");
+	struct http_reply reply = stream(e, &spring, spring.n_bytes, 0);
+	assert_true(reply.failure == HTTP_ANSWERED && reply.status == 200);
+	assert_int_equal(last(&server)->n_body, 3000000);
+	assert_int_equal(last(&server)->body[4000], 'q');
+	assert_non_null(strstr(last(&server)->head, "POST /file "));
+	/* An ordinary one after it, on the same connection. */
+	assert_int_equal(ask(e, "", false).status, 200);
+	assert_memory_equal(last(&server)->body, BODY, sizeof(BODY));
+	spring.n_bytes = 300000;
+	uint64_t begin_ns = clock_ns(CLOCK_MONOTONIC);
+	assert_int_equal(stream(e, &spring, spring.n_bytes, 150000).status, 200);
+	assert_true(clock_ns(CLOCK_MONOTONIC) - begin_ns > NS_PER_S);
+	/* What ends early, or cannot be read, is no answer. */
+	assert_int_equal(stream(e, &broken, 2000, 0).failure, HTTP_BROKEN);
+	assert_int_equal(ask(e, "", false).status, 200);
+	assert_int_equal(http_exchange_begin_stream(e, "", &(struct http_source){read_spring, rewind_spring, &spring, 1ull << 32, 0}), -E2BIG);
+	http_exchange_destroy(e);
+	snprintf(url, sizeof(url), "http://127.0.0.1:%d", server.port);
+	assert_int_equal(http_exchange_create(client, url, &PUT, &config, &secrets, &put, &why), 0);
+	assert_int_equal(stream(put, &spring, spring.n_bytes, 0).status, 200);
+	assert_non_null(strstr(last(&server)->head, "PUT /file "));
+	assert_non_null(strstr(last(&server)->head, "\r\nContent-Length: 300000\r\n"));
+	assert_null(strcasestr(last(&server)->head, "content-type"));
+	http_exchange_destroy(put);
 }
 
 static void replies_are_read(void **state)
@@ -537,6 +611,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(sends_over_one_connection, forget), cmocka_unit_test_setup(basic_auth_and_gzip, forget),
 		cmocka_unit_test_setup(large_bodies, forget),		   cmocka_unit_test_setup(replies_are_read, forget),
+		cmocka_unit_test_setup(streams, forget),
 		cmocka_unit_test_setup(replies_without_end, forget),	   cmocka_unit_test_setup(broken_connections, forget),
 		cmocka_unit_test_setup(redirects, forget),		   cmocka_unit_test_setup(grpc_over_http2, forget),
 		cmocka_unit_test_setup(proxies, forget),		   cmocka_unit_test_setup(certificates, forget),
