@@ -75,12 +75,29 @@ static uint64_t own_cpu_ns(const struct agent *a)
 	return session_cpu_ns(a->session) + outputs_cpu_ns(a->outputs);
 }
 
+static void give_debug(void *agent, const char *build_id, int err, int fd, uint64_t bytes, const char *hash)
+{
+	struct agent *a = agent;
+	AUTO_CLOSE int file = fd;
+
+	outputs_give_debug(a->outputs, build_id, err, file, bytes, hash);
+}
+
+static void want_debug(void *agent, const char *build_id)
+{
+	struct agent *a = agent;
+
+	int err = a->session ? session_want_debug(a->session, build_id, UPLOAD_FILE_BYTES, give_debug, a) : -EAGAIN;
+	if (err < 0)
+		outputs_give_debug(a->outputs, build_id, err, -1, 0, "");
+}
+
 static int open_outputs(struct agent *a, struct why *why)
 {
 	const struct agent_options *o = &a->options;
 	struct outputs_options options = {.services = a->services, .store_bytes = o->store_bytes, .store_age_ns = o->store_days * DAY_NS,
 					  .outbox_bytes = o->outbox_bytes, .outbox_age_ns = o->outbox_days * DAY_NS, .folder_bytes = o->output_bytes,
-					  .host_root = o->host_root};
+					  .host_root = o->host_root, .want_debug = want_debug, .context = a};
 	struct upload_config *config;
 	char folder[PATH_MAX];
 
@@ -384,7 +401,7 @@ static void describe_sinks(const struct agent *a, struct control_reply *reply)
 
 	outputs_stats(a->outputs, &store);
 	for (size_t i = 0; i < config->n_sinks; i++) {
-		char name[SINK_NAME_MAX + 8];
+		char name[SINK_NAME_MAX + 16];
 		struct upload_status status;
 		if (config->sinks[i].config.kind == SINK_DIR)
 			continue;
@@ -393,6 +410,12 @@ static void describe_sinks(const struct agent *a, struct control_reply *reply)
 		control_reply_add(reply, name, "sent %" PRIu64 " windows, dropped %" PRIu64 ", passed over %" PRIu64 ", waiting %" PRIu64 ", %" PRIu64 " bytes%s%s",
 				  status.windows_sent, status.windows_dropped, store.report.store.outbox_dropped[i] + store.report.passed_over[i],
 				  store.report.store.outbox_windows[i], status.bytes_sent, status.last_error[0] ? "; " : "", status.last_error);
+		if (config->sinks[i].config.kind != SINK_PARCA || config->sinks[i].config.symbolize == SYMBOLIZE_LOCAL)
+			continue;
+		snprintf(name, sizeof(name), "debuginfo_%s", config->sinks[i].config.name);
+		control_reply_add(reply, name, "sent %" PRIu64 " files (%" PRIu64 " bytes), it had %" PRIu64 ", %" PRIu64 " have none, %" PRIu64 " given up, %" PRIu64
+				  " waiting", status.debuginfo_sent, status.debuginfo_bytes, status.debuginfo_known, status.debuginfo_missing,
+				  status.debuginfo_given_up, status.debuginfo_waiting);
 	}
 }
 

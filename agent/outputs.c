@@ -65,6 +65,21 @@ static void say(void *context, enum log_level level, const char *text)
 	log_line(level, "%s", text);
 }
 
+static void want_debug(void *context, const char *build_id)
+{
+	struct outputs *o = context;
+
+	if (o->options.want_debug)
+		o->options.want_debug(o->options.context, build_id);
+	else
+		outputs_give_debug(o, build_id, -ENOENT, -1, 0, "");
+}
+
+void outputs_give_debug(struct outputs *o, const char *build_id, int err, int fd, uint64_t bytes, const char *hash)
+{
+	upload_client_give(o->upload, build_id, err, fd, bytes, hash);
+}
+
 /* --- the beginning ---------------------------------------------------------------------------------------------- */
 
 static int add_label(struct upload_config *config, const char *name, const char *value)
@@ -155,7 +170,8 @@ static int read_files(const struct outputs *o, struct upload_config *config, str
 
 static int start(struct outputs *o)
 {
-	const struct upload_client_options upload = {.services = o->services, .service = SERVICE_UPLOAD, .say = say};
+	const struct upload_client_options upload = {.services = o->services, .service = SERVICE_UPLOAD, .say = say, .want = want_debug,
+						     .context = o};
 	const struct store_client_options store = {.services = o->services, .service = SERVICE_STORE, .say = say};
 	AUTO_FREE struct store_settings *settings = calloc(1, sizeof(*settings));
 

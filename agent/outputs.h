@@ -28,6 +28,9 @@ struct outputs_options {
 	const char *host_root;	   /* see host_labels_read(); NULL: none */
 	uint64_t folder_bytes;	   /* of each dir sink */
 	bool bare;		   /* without confinement: valgrind */
+	/* See struct upload_client_options; answered by outputs_give_debug(). Called from outputs_work(). */
+	void (*want_debug)(void *context, const char *build_id);
+	void *context;
 };
 
 /* The keeper: before anything else is done in the process. */
@@ -47,6 +50,9 @@ uint64_t outputs_poll(const struct outputs *o, struct pollfd *fds);
 
 /* Do what is due. Returns 0, or -EPIPE: the keeper is gone, so nothing can be started again. */
 int outputs_work(struct outputs *o);
+
+/* As upload_client_give(). */
+void outputs_give_debug(struct outputs *o, const char *build_id, int err, int fd, uint64_t bytes, const char *hash);
 
 /* Once a window: look at sinks' files again. */
 void outputs_refresh(struct outputs *o);

@@ -9,6 +9,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "agent/debug_exports.h"
 #include "base/clock.h"
 
 #define TASK_BUFFER_BYTES    (256u << 10) /* of each CPU: 2,000 mappings */
@@ -23,7 +24,7 @@
 #define CPU_CHECK_NS	     NS_PER_S
 #define FIRST_LOOK_NS	     NS_PER_S /* at what is sampled: its names are looked for while sampling goes on; then twice as late */
 
-enum source { SOURCE_TASKS, SOURCE_WAKE, SOURCE_DEFERRED, SOURCE_TASK_TIMER, SOURCE_CPU_TIMER, SOURCE_NAMES };
+enum source { SOURCE_TASKS, SOURCE_WAKE, SOURCE_DEFERRED, SOURCE_TASK_TIMER, SOURCE_CPU_TIMER, SOURCE_NAMES, SOURCE_EXPORTS };
 
 struct session {
 	struct session_options options;
@@ -37,6 +38,7 @@ struct session {
 	struct debuginfod_fetcher *fetcher; /* until downloads own it; NULL: none */
 	struct debug_downloads *downloads;  /* NULL: none */
 	struct name_tables *name_tables;
+	struct debug_exports *exports; /* NULL: nobody asked for any yet */
 	struct frame_cache *frame_cache;
 	struct why names_trouble; /* "": none */
 	struct jit_files *jit;
@@ -364,6 +366,30 @@ static int drain(struct session *s, struct accounting *account)
 	return err;
 }
 
+static void work_exports(struct session *s)
+{
+	const char *path;
+
+	if (s->exports)
+		debug_exports_work(s->exports, name_tables_outstanding(s->name_tables, &path) == 0);
+}
+
+int session_want_debug(struct session *s, const char *build_id, uint64_t bytes_max, session_debug_fn *done, void *context)
+{
+	struct debug_exports_options options = {.bytes_max = bytes_max, .done = done, .context = context};
+	int err = 0;
+
+	options.downloads = s->downloads ? debug_downloads_folder(s->downloads) : NULL;
+	if (!s->exports) {
+		err = debug_exports_create(s->options.zygote, s->images, &options, &s->exports);
+		if (err == 0 && (err = watch(s, debug_exports_fd(s->exports), SOURCE_EXPORTS)) < 0) {
+			debug_exports_destroy(s->exports);
+			s->exports = NULL;
+		}
+	}
+	return err < 0 ? err : debug_exports_want(s->exports, build_id);
+}
+
 static void check_cpus(struct session *s)
 {
 	uint64_t ticks;
@@ -380,6 +406,7 @@ static void check_cpus(struct session *s)
 		uint64_t age_ns = now_ns - s->window_start_ns;
 		s->look_ns = age_ns < s->options.sampler.window_ns && s->window == 1 ? now_ns + age_ns : 0;
 	}
+	work_exports(s);
 	sampler_read_cgroups(s->sampler, learn_cgroup, s->cgroups);
 	int reopened = sampler_check_cpus(s->sampler);
 	if (reopened > 0) {
@@ -420,6 +447,9 @@ int session_work(struct session *s)
 			break;
 		case SOURCE_NAMES:
 			name_tables_work(s->name_tables);
+			break;
+		case SOURCE_EXPORTS:
+			work_exports(s);
 			break;
 		}
 	}
@@ -570,6 +600,7 @@ void session_close(struct session *s)
 	fold_destroy(s->fold);
 	cgroup_names_destroy(s->cgroups);
 	frame_cache_destroy(s->frame_cache);
+	debug_exports_destroy(s->exports);
 	name_tables_destroy(s->name_tables);
 	name_cache_close(s->name_cache);
 	jit_files_destroy(s->jit);

@@ -79,6 +79,11 @@ size_t session_names_outstanding(const struct session *s, const char **path_out)
 /* Somebody waits for them now: what is begun from here on is not read at the lowest priority. */
 void session_names_hurry(struct session *s);
 
+/* Have the debug information of an image written for a server: see debug_exports.h, whose done() and context these are; always the same. build_id: lower-case hex.
+ * done() is called from session_work(). Returns 0, -EBUSY (one at a time), -EINVAL, or another negative errno. */
+typedef void session_debug_fn(void *context, const char *build_id, int err, int fd, uint64_t bytes, const char *hash);
+int session_want_debug(struct session *s, const char *build_id, uint64_t bytes_max, session_debug_fn *done, void *context);
+
 /* What is wrong with the folder of name tables, NULL: nothing. Names come all the same, and cost more. Borrowed until the next call. */
 const char *session_names_trouble(struct session *s);
 

@@ -98,6 +98,27 @@ int upload_client_fd(const struct upload_client *c)
 	return c->channel.fd;
 }
 
+void upload_client_give(struct upload_client *c, const char *build_id, int err, int fd, uint64_t bytes, const char *hash)
+{
+	struct message_head head = {.kind = UPLOAD_FILE};
+	struct upload_file file = {.result = err, .bytes = err == 0 ? bytes : 0};
+
+	if (c->channel.fd < 0)
+		return;
+	snprintf(file.build_id, sizeof(file.build_id), "%s", build_id);
+	snprintf(file.hash, sizeof(file.hash), "%s", err == 0 ? hash : "");
+	/* If there is no room it asks again. */
+	channel_send(&c->channel, &head, &(struct iovec){&file, sizeof(file)}, 1, &fd, err == 0, false);
+}
+
+static void take_want(struct upload_client *c, const struct upload_want *want)
+{
+	if (c->options.want)
+		c->options.want(c->options.context, want->build_id);
+	else
+		upload_client_give(c, want->build_id, -ENOENT, -1, 0, "");
+}
+
 static int take_message(struct upload_client *c, const struct message *m)
 {
 	static const enum log_level LEVELS[] = {[UPLOAD_INFO] = LOG_INFO, [UPLOAD_WARNING] = LOG_WARNING, [UPLOAD_ERROR] = LOG_ERROR};
@@ -108,6 +129,10 @@ static int take_message(struct upload_client *c, const struct message *m)
 		const struct upload_status *status = m->payload;
 		if (status->serial == c->serial)
 			c->now[status->sink] = *status;
+		return 0;
+	}
+	if (m->head.kind == UPLOAD_WANT) {
+		take_want(c, m->payload);
 		return 0;
 	}
 	if (m->head.kind != UPLOAD_EVENT)
@@ -154,6 +179,11 @@ static struct upload_status sum(const struct upload_status *before, const struct
 	total.samples_relabelled += before->samples_relabelled;
 	total.samples_rejected += before->samples_rejected;
 	total.series_folded += before->series_folded;
+	total.debuginfo_sent += before->debuginfo_sent;
+	total.debuginfo_bytes += before->debuginfo_bytes;
+	total.debuginfo_known += before->debuginfo_known;
+	total.debuginfo_missing += before->debuginfo_missing;
+	total.debuginfo_given_up += before->debuginfo_given_up;
 	return total;
 }
 

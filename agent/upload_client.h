@@ -13,6 +13,8 @@ struct upload_client_options {
 	struct services *services; /* borrowed */
 	unsigned service;	   /* hearth-upload's number there */
 	void (*say)(void *context, enum log_level level, const char *text); /* a line to be logged */
+	/* A server wants the debug information of an image: answered by upload_client_give(). NULL: none is here. */
+	void (*want)(void *context, const char *build_id);
 	void *context;
 };
 
@@ -23,6 +25,9 @@ int upload_client_start(struct upload_client *c, int *store_socket_out);
 
 /* Tell it what the sinks are; again when the process is a new one. Returns 0, -EAGAIN (not now: try again), -EPIPE (no process), or another negative errno. */
 int upload_client_configure(struct upload_client *c, const struct upload_config *config);
+
+/* err, fd, bytes, hash: as done() of struct debug_exports_options; fd is borrowed. An answer that nobody waits for is dropped. */
+void upload_client_give(struct upload_client *c, const char *build_id, int err, int fd, uint64_t bytes, const char *hash);
 
 /* -1: no process now. */
 int upload_client_fd(const struct upload_client *c);

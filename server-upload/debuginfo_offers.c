@@ -115,6 +115,11 @@ int debuginfo_offers_next(struct debuginfo_offers *o, uint64_t now_ns, uint32_t 
 	return -EAGAIN;
 }
 
+const char *debuginfo_offers_build_id(const struct debuginfo_offers *o, uint32_t number)
+{
+	return number < o->build_ids.n ? intern_table_get(&o->build_ids, number, NULL) : NULL;
+}
+
 void debuginfo_offers_done(struct debuginfo_offers *o, uint32_t number)
 {
 	if (number >= o->build_ids.n || o->offers[number].state != UNDER_WAY)
@@ -122,6 +127,15 @@ void debuginfo_offers_done(struct debuginfo_offers *o, uint32_t number)
 	o->offers[number].state = DONE;
 	o->stats.under_way--;
 	o->stats.done++;
+}
+
+void debuginfo_offers_put_back(struct debuginfo_offers *o, uint32_t number)
+{
+	if (number >= o->build_ids.n || o->offers[number].state != UNDER_WAY)
+		return;
+	o->offers[number].state = WAITING;
+	o->stats.under_way--;
+	o->stats.waiting++;
 }
 
 void debuginfo_offers_failed(struct debuginfo_offers *o, uint32_t number, uint64_t now_ns)

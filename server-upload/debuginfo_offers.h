@@ -29,8 +29,13 @@ int debuginfo_offers_add(struct debuginfo_offers *offers, const struct profile *
  * Returns 0; -EBUSY (as many are under way as may be); -EAGAIN (all that wait have failed lately: the first may be tried at *when_out); -ENOENT (none waits). */
 int debuginfo_offers_next(struct debuginfo_offers *offers, uint64_t now_ns, uint32_t *number_out, const char **build_id_out, uint64_t *when_out);
 
+/* Hex; borrowed, until the next add. NULL: there is no such number. */
+const char *debuginfo_offers_build_id(const struct debuginfo_offers *offers, uint32_t number);
+
 /* One that is under way: the server has it or does not want it; or something failed. */
 void debuginfo_offers_done(struct debuginfo_offers *offers, uint32_t number);
+/* ... or it was no fault of its own: it is the next again, and no try is counted. */
+void debuginfo_offers_put_back(struct debuginfo_offers *offers, uint32_t number);
 void debuginfo_offers_failed(struct debuginfo_offers *offers, uint32_t number, uint64_t now_ns);
 
 void debuginfo_offers_stats(const struct debuginfo_offers *offers, struct debuginfo_offers_stats *stats_out);

@@ -13,7 +13,7 @@
 struct debuginfo_stream {
 	int fd;
 	uint64_t bytes, position; /* of the file */
-	char *build_id, *upload_id;
+	char *build_id, *upload_id; /* NULL: no frames */
 	struct wire frame; /* that is being sent */
 	size_t sent;	   /* of it */
 	bool begun;
@@ -44,6 +44,14 @@ static int next_frame(struct debuginfo_stream *s)
 	s->sent = 0;
 	if (s->begun && !n)
 		return 0;
+	if (!s->build_id) {
+		s->begun = true;
+		s->position += n;
+		int err = read_all(s->fd, s->position - n, s->chunk, n);
+		if (err == 0)
+			wire_raw(&s->frame, s->chunk, n);
+		return err < 0 ? err : wire_error(&s->frame);
+	}
 	wire_raw(&s->frame, no_length, FRAME_BYTES);
 	if (s->begun) {
 		int err = read_all(s->fd, s->position, s->chunk, n);
@@ -75,9 +83,11 @@ int debuginfo_stream_create(int fd, uint64_t bytes, const char *build_id, const 
 		return -ENOMEM;
 	s->fd = fd;
 	s->bytes = bytes;
-	s->build_id = strdup(build_id);
-	s->upload_id = strdup(upload_id);
-	if (!s->build_id || !s->upload_id) {
+	if (build_id) {
+		s->build_id = strdup(build_id);
+		s->upload_id = strdup(upload_id);
+	}
+	if (build_id && (!s->build_id || !s->upload_id)) {
 		debuginfo_stream_destroy(s);
 		return -ENOMEM;
 	}
@@ -106,6 +116,26 @@ int64_t debuginfo_stream_read(struct debuginfo_stream *s, void *buffer, size_t n
 		written += some;
 	}
 	return (int64_t)written;
+}
+
+/* A message with one chunk: frame, tag, length, bytes. */
+static uint64_t chunk_bytes(uint64_t n)
+{
+	return n ? FRAME_BYTES + 1 + wire_varint_size(n) + n : 0;
+}
+
+uint64_t debuginfo_stream_bytes(const struct debuginfo_stream *s)
+{
+	struct wire info = {0};
+
+	if (!s->build_id)
+		return s->bytes;
+	uint64_t n_chunks = s->bytes / DEBUGINFO_CHUNK_BYTES;
+
+	debuginfo_put_upload_info(&info, s->build_id, s->upload_id);
+	uint64_t bytes = FRAME_BYTES + info.n + n_chunks * chunk_bytes(DEBUGINFO_CHUNK_BYTES) + chunk_bytes(s->bytes % DEBUGINFO_CHUNK_BYTES);
+	wire_deinit(&info);
+	return bytes;
 }
 
 void debuginfo_stream_rewind(struct debuginfo_stream *s)

@@ -45,7 +45,7 @@ const char *debuginfo_upload_method(const struct debuginfo_upload *u)
 	case DEBUGINFO_INITIATE:
 		return "InitiateUpload";
 	case DEBUGINFO_UPLOAD:
-		return "Upload";
+		return debuginfo_upload_url(u) ? NULL : "Upload";
 	case DEBUGINFO_FINISH:
 		return "MarkUploadFinished";
 	case DEBUGINFO_FILE:
@@ -53,6 +53,11 @@ const char *debuginfo_upload_method(const struct debuginfo_upload *u)
 		break;
 	}
 	return NULL;
+}
+
+const char *debuginfo_upload_url(const struct debuginfo_upload *u)
+{
+	return u->step == DEBUGINFO_UPLOAD && u->instructions.strategy == DEBUGINFO_BY_SIGNED_URL ? u->instructions.signed_url : NULL;
 }
 
 /* A server is asked before the file is made: in a fleet, all machines but one hear that it is there. So there is no hash yet. */
@@ -111,10 +116,14 @@ static int take_instructions(struct debuginfo_upload *u, const void *bytes, size
 {
 	int err = debuginfo_get_instructions(bytes, n, u->build_id, &u->instructions);
 
-	if (err == 0 && u->instructions.strategy != DEBUGINFO_BY_GRPC)
-		err = -EOPNOTSUPP;
-	if (err == 0)
-		err = debuginfo_stream_create(u->fd, u->bytes, u->build_id, u->instructions.upload_id, &u->stream);
+	if (err < 0)
+		return err;
+	bool by_url = u->instructions.strategy == DEBUGINFO_BY_SIGNED_URL;
+	if (by_url ? !*u->instructions.signed_url : u->instructions.strategy != DEBUGINFO_BY_GRPC)
+		return -EOPNOTSUPP;
+	debuginfo_stream_destroy(u->stream);
+	u->stream = NULL;
+	err = debuginfo_stream_create(u->fd, u->bytes, by_url ? NULL : u->build_id, u->instructions.upload_id, &u->stream);
 	if (err == 0)
 		u->step = DEBUGINFO_UPLOAD;
 	return err;

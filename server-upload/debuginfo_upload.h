@@ -17,8 +17,10 @@ int debuginfo_upload_create(const char *build_id, struct debuginfo_upload **uplo
 
 enum debuginfo_step debuginfo_upload_step(const struct debuginfo_upload *u);
 
-/* What is to be asked: the method behind DEBUGINFO_SERVICE; NULL in FILE and DONE. */
+/* What is to be asked: the method behind DEBUGINFO_SERVICE; NULL in FILE and DONE, and where debuginfo_upload_url() is not. */
 const char *debuginfo_upload_method(const struct debuginfo_upload *u);
+/* In UPLOAD: where the server wants the file to be PUT, a secret; NULL: it wants it itself. Borrowed. It is printable ASCII, and may lead anywhere. */
+const char *debuginfo_upload_url(const struct debuginfo_upload *u);
 /* Its message, bare; in UPLOAD nothing: the body is the stream, which has its frames. */
 int debuginfo_upload_message(const struct debuginfo_upload *u, struct wire *to);
 /* In UPLOAD: from its beginning. Borrowed; NULL in other steps. */
@@ -28,7 +30,7 @@ struct debuginfo_stream *debuginfo_upload_stream(struct debuginfo_upload *u);
 int debuginfo_upload_file(struct debuginfo_upload *u, int fd, uint64_t bytes, const char *hash);
 
 /* The server's answer to what was asked: its message, bare. Returns 0 (the next step), -EINVAL (nothing was asked), or what debuginfo_messages.h says of bad answers;
- * -EOPNOTSUPP: the server wants it at a signed URL or in a way that this version does not know. After an error the step stays. */
+ * -EOPNOTSUPP: the server wants it in a way that this version does not know. What a signed URL answers: n is 0. After an error the step stays. */
 int debuginfo_upload_answer(struct debuginfo_upload *u, const void *bytes, size_t n);
 
 /* NULL is legal. */

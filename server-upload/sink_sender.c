@@ -518,6 +518,11 @@ bool sink_sender_take_mark(struct sink_sender *s, uint64_t *number_out)
 	return is_new;
 }
 
+bool sink_sender_is_well(const struct sink_sender *s)
+{
+	return s->exchange && s->status.last_success_ns && !s->status.failing;
+}
+
 uint64_t sink_sender_wake_ns(const struct sink_sender *s, uint64_t now_ns)
 {
 	if (!s->exchange || http_exchange_is_busy(s->exchange) || (!s->number && s->is_none))

@@ -35,6 +35,9 @@ void sink_sender_work(struct sink_sender *s, uint64_t now_ns);
 /* All up to this number were taken or given up. Returns whether there is news since the last time; say it to the store. */
 bool sink_sender_take_mark(struct sink_sender *s, uint64_t *number_out);
 
+/* Whether the server took the last request. */
+bool sink_sender_is_well(const struct sink_sender *s);
+
 /* When to call sink_sender_work() or ask sink_sender_wants() again, if nothing happens before; UINT64_MAX: never. */
 uint64_t sink_sender_wake_ns(const struct sink_sender *s, uint64_t now_ns);
 

@@ -1,6 +1,7 @@
 #include "server-upload/upload_process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <malloc.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include "base/scope.h"
 #include "debuginfod/network_only.h"
 #include "pprof/decode.h"
+#include "server-upload/debuginfo_sender.h"
 #include "server-upload/sink_sender.h"
 #include "server-upload/upload_config.h"
 #include "server-upload/upload_protocol.h"
@@ -21,6 +23,7 @@
 #define WINDOW_BYTES_MAX (256u << 20) /* decoded */
 #define LAST_NS		(2 * NS_PER_S)
 #define MESSAGES_A_TURN 32
+#define FILE_NS		(600 * NS_PER_S) /* that the agent may take for a file: it has other things to do first */
 #define MMAP_BYTES	(256 << 10)	/* what windows need goes back to the kernel */
 
 /* Sinks that did not change with a configuration go on with the one that they began with. */
@@ -33,6 +36,7 @@ struct slot {
 	struct shared_config *shared;
 	struct upload_sink *sink; /* of it */
 	struct sink_sender *sender; /* NULL: not ours (dir) */
+	struct debuginfo_sender *debuginfo; /* NULL: none goes there */
 	bool asked;
 	uint64_t asked_ns, status_ns;
 	bool has_news; /* for the status */
@@ -54,6 +58,8 @@ struct upload {
 	size_t n_slots;
 	uint64_t serial;
 	struct last_window last;
+	char wanted[UPLOAD_BUILD_ID_MAX + 8]; /* the build id that the agent was asked for; "": none */
+	uint64_t wanted_ns;
 	bool ends;
 	int exit_status;
 };
@@ -94,6 +100,8 @@ static void send_status(struct upload *u, struct slot *slot, uint64_t now_ns)
 	bool changed;
 
 	status = *sink_sender_status(slot->sender, &changed);
+	if (slot->debuginfo)
+		changed = debuginfo_sender_status(slot->debuginfo, &status) || changed;
 	slot->has_news = slot->has_news || changed;
 	if (!slot->has_news || now_ns - slot->status_ns < STATUS_NS)
 		return;
@@ -110,6 +118,7 @@ static void close_slot(struct slot *slot)
 {
 	if (!slot->shared)
 		return;
+	debuginfo_sender_destroy(slot->debuginfo);
 	sink_sender_destroy(slot->sender);
 	sink_secrets_deinit(&slot->sink->secrets); /* the others of this configuration may stay for long */
 	if (--slot->shared->users == 0) {
@@ -131,7 +140,8 @@ static struct slot *find_slot(struct upload *u, const char *name)
 static int open_slot(struct upload *u, struct shared_config *shared, struct upload_sink *sink, struct slot *slot_out)
 {
 	struct slot *old = find_slot(u, sink->config.name), slot = {.shared = shared, .sink = sink};
-	const struct upload_status *earlier = NULL;
+	struct upload_status earlier = {0};
+	struct why why = {""};
 	bool ignored;
 
 	if (old && old->sender && upload_sink_equal(old->sink, sink) && upload_config_common_equal(old->shared->config, shared->config)) {
@@ -142,10 +152,18 @@ static int open_slot(struct upload *u, struct shared_config *shared, struct uplo
 		return 0;
 	}
 	if (old && old->sender)
-		earlier = sink_sender_status(old->sender, &ignored);
-	int err = sink->config.kind == SINK_DIR ? 0 : sink_sender_create(u->client, shared->config, sink, earlier, say, u, &slot.sender);
-	if (err < 0)
+		earlier = *sink_sender_status(old->sender, &ignored);
+	if (old && old->debuginfo)
+		debuginfo_sender_status(old->debuginfo, &earlier);
+	earlier.debuginfo_waiting = 0;
+	int err = sink->config.kind == SINK_DIR ? 0 : sink_sender_create(u->client, shared->config, sink, &earlier, say, u, &slot.sender);
+	/* Where it cannot be, windows cannot go either, and that is said. */
+	if (err == 0 && debuginfo_sender_is_for(&sink->config))
+		err = debuginfo_sender_create(u->client, sink, say, u, &slot.debuginfo, &why);
+	if (err == -ENOMEM) {
+		sink_sender_destroy(slot.sender);
 		return err;
+	}
 	shared->users++;
 	*slot_out = slot;
 	return 0;
@@ -229,6 +247,8 @@ static void take_window(struct upload *u, const struct upload_window *window, in
 	}
 	err = read_window(u, window->number, bytes, n_bytes, &reason);
 	munmap(bytes, n_bytes);
+	if (err == 0 && slot->debuginfo)
+		debuginfo_sender_see(slot->debuginfo, u->last.profile); /* without memory: with a later window */
 	sink_sender_give(slot->sender, clock_ns(CLOCK_BOOTTIME), window->number, err == 0 ? u->last.profile : NULL, err, reason);
 	send_message(u, &u->store, UPLOAD_SHAPED, &shaped, sizeof(shaped), true);
 }
@@ -262,9 +282,60 @@ static void take_from_store(struct upload *u, struct message *m)
 	}
 }
 
+/* --- files ---------------------------------------------------------------------------------------------------------------- */
+
+/* One at a time, for all sinks together: it is in memory while it is sent. */
+static void ask_for_file(struct upload *u)
+{
+	uint64_t now_ns = clock_ns(CLOCK_BOOTTIME);
+	struct upload_want want = {.build_id = ""};
+	const char *build_id = NULL;
+
+	if (u->wanted[0] && now_ns - u->wanted_ns < FILE_NS)
+		return;
+	u->wanted[0] = '\0';
+	for (size_t i = 0; i < u->n_slots; i++) {
+		const struct debuginfo_sender *s = u->slots[i].debuginfo;
+		if (s && debuginfo_sender_has_file(s))
+			return;
+		if (s && !build_id)
+			build_id = debuginfo_sender_wants(s);
+	}
+	if (!build_id || strlen(build_id) > UPLOAD_BUILD_ID_MAX)
+		return;
+	strcpy(want.build_id, build_id);
+	if (send_message(u, &u->agent, UPLOAD_WANT, &want, sizeof(want), false) < 0)
+		return;
+	strcpy(u->wanted, build_id);
+	u->wanted_ns = now_ns;
+}
+
+/* All sinks that wait for it get it: there is one copy of the bytes. */
+static void take_file(struct upload *u, const struct upload_file *file, int fd)
+{
+	uint64_t now_ns = clock_ns(CLOCK_BOOTTIME);
+	int err = file->result;
+
+	if (strcmp(file->build_id, u->wanted) != 0)
+		return; /* it came too late */
+	u->wanted[0] = '\0';
+	if (err == 0 && sealed_bytes(fd, UPLOAD_FILE_BYTES) != (int64_t)file->bytes)
+		err = -EBADMSG;
+	for (size_t i = 0; i < u->n_slots; i++) {
+		struct debuginfo_sender *s = u->slots[i].debuginfo;
+		const char *wanted = s ? debuginfo_sender_wants(s) : NULL;
+		if (!wanted || strcmp(wanted, file->build_id) != 0)
+			continue;
+		int own = err == 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
+		debuginfo_sender_give(s, now_ns, err == 0 && own < 0 ? -errno : err, own, file->bytes, file->hash);
+	}
+}
+
 static void take_from_agent(struct upload *u, struct message *m)
 {
-	if (m->head.kind == UPLOAD_CONFIG) {
+	if (m->head.kind == UPLOAD_FILE) {
+		take_file(u, m->payload, m->n_fds ? m->fds[0] : -1);
+	} else if (m->head.kind == UPLOAD_CONFIG) {
 		configure(u, m->payload, m->head.payload_bytes);
 		if (!m->mapped)
 			explicit_bzero((void *)(uintptr_t)m->payload, m->head.payload_bytes);
@@ -313,6 +384,8 @@ static void work(struct upload *u, struct slot *slot)
 		slot->asked_ns = now_ns;
 		send_message(u, &u->store, UPLOAD_NEXT, &next, sizeof(next), true);
 	}
+	if (slot->debuginfo)
+		debuginfo_sender_work(slot->debuginfo, now_ns, sink_sender_is_well(slot->sender));
 	send_status(u, slot, now_ns);
 }
 
@@ -325,6 +398,8 @@ static int wait_ms(const struct upload *u)
 		if (!slot->sender)
 			continue;
 		uint64_t at_ns = slot->asked ? slot->asked_ns + ASK_AGAIN_NS + 1 : sink_sender_wake_ns(slot->sender, now_ns);
+		uint64_t debuginfo_ns = slot->debuginfo ? debuginfo_sender_wake_ns(slot->debuginfo, now_ns) : UINT64_MAX;
+		at_ns = debuginfo_ns < at_ns ? debuginfo_ns : at_ns;
 		if (slot->has_news && slot->status_ns + STATUS_NS < at_ns)
 			at_ns = slot->status_ns + STATUS_NS;
 		wake_ns = at_ns < wake_ns ? at_ns : wake_ns;
@@ -342,6 +417,7 @@ static void serve(struct upload *u)
 		for (size_t i = 0; i < u->n_slots; i++)
 			if (u->slots[i].sender)
 				work(u, &u->slots[i]);
+		ask_for_file(u);
 		if (u->ends)
 			return;
 		if (u->last.number && clock_ns(CLOCK_BOOTTIME) - u->last.at_ns >= LAST_NS)

@@ -5,7 +5,9 @@
 
 #include "base/text_clean.h"
 
-const struct channel_rules UPLOAD_RULES = {.version = 1, .kinds = UPLOAD_MESSAGES, .fds_max = 1};
+#define BUILD_ID_MIN 8 /* hex digits */
+
+const struct channel_rules UPLOAD_RULES = {.version = 2, .kinds = UPLOAD_MESSAGES, .fds_max = 1};
 
 static bool is_clean(const char *text, size_t room)
 {
@@ -39,15 +41,37 @@ static int check_mark(const struct upload_mark *mark)
 	return mark->sink < SINKS_MAX && mark->number ? 0 : -EBADMSG;
 }
 
+static bool is_hex(const char *text, size_t room, size_t min, size_t max)
+{
+	size_t n = strnlen(text, room);
+
+	return n < room && n >= min && n <= max && n % 2 == 0 && strspn(text, "0123456789abcdef") == n;
+}
+
+static int check_want(const struct upload_want *want)
+{
+	return is_hex(want->build_id, sizeof(want->build_id), BUILD_ID_MIN, UPLOAD_BUILD_ID_MAX) ? 0 : -EBADMSG;
+}
+
+static int check_file(const struct upload_file *file, size_t n_fds)
+{
+	bool is_file = file->result == 0;
+
+	if (!is_hex(file->build_id, sizeof(file->build_id), BUILD_ID_MIN, UPLOAD_BUILD_ID_MAX) || file->result > 0 || file->result < -4095 ||
+	    n_fds != is_file || !is_hex(file->hash, sizeof(file->hash), is_file ? 1 : 0, is_file ? sizeof(file->hash) : 0))
+		return -EBADMSG;
+	return !is_file || (file->bytes && file->bytes <= UPLOAD_FILE_BYTES) ? 0 : -EBADMSG;
+}
+
 int upload_message_check(const struct message *m)
 {
 	static const size_t BYTES[UPLOAD_MESSAGES] = {
 		[UPLOAD_STATUS] = sizeof(struct upload_status), [UPLOAD_EVENT] = sizeof(struct upload_event), [UPLOAD_NEXT] = sizeof(struct upload_next),
 		[UPLOAD_WINDOW] = sizeof(struct upload_window), [UPLOAD_NONE] = sizeof(struct upload_next),   [UPLOAD_MARK] = sizeof(struct upload_mark),
-		[UPLOAD_SHAPED] = sizeof(struct upload_mark),
+		[UPLOAD_SHAPED] = sizeof(struct upload_mark), [UPLOAD_WANT] = sizeof(struct upload_want),   [UPLOAD_FILE] = sizeof(struct upload_file),
 	};
 
-	if (m->head.kind >= UPLOAD_MESSAGES || (m->n_fds && m->head.kind != UPLOAD_WINDOW))
+	if (m->head.kind >= UPLOAD_MESSAGES || (m->n_fds && m->head.kind != UPLOAD_WINDOW && m->head.kind != UPLOAD_FILE))
 		return -EBADMSG;
 	if (m->head.kind == UPLOAD_CONFIG)
 		return m->head.payload_bytes ? 0 : -EBADMSG;
@@ -66,6 +90,10 @@ int upload_message_check(const struct message *m)
 	case UPLOAD_MARK:
 	case UPLOAD_SHAPED:
 		return check_mark(m->payload);
+	case UPLOAD_WANT:
+		return check_want(m->payload);
+	case UPLOAD_FILE:
+		return check_file(m->payload, m->n_fds);
 	default:
 		return 0;
 	}

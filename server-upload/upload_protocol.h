@@ -3,6 +3,8 @@
  *
  *   agent -> upload   CONFIG   sinks, labels, rules, and the contents of their files (secrets, certificates); again on every change
  *   upload -> agent   STATUS   struct upload_status for each sink, once a window and when it changes; EVENT: a line to be logged
+ *   upload -> agent   WANT     struct upload_want: a server wants the debug information of a file that was sampled; one question at a time
+ *   agent -> upload   FILE     struct upload_file: it, in a sealed memfd; or why not
  *   upload -> store   NEXT     {sink, after}: answered with WINDOW (its pprof in a sealed memfd) or NONE
  *   upload -> store   SHAPED   {sink, number}: that window was read and became requests. A socket that closes between WINDOW and SHAPED (or MARK) is a strike
  *                              against that window of that sink: with UPLOAD_STRIKES it is passed over, and counted (docs/uploading.md, "Windows that kill")
@@ -21,9 +23,11 @@
 #define UPLOAD_STRIKES	    3
 #define UPLOAD_CONFIG_BYTES (16u << 20) /* of CONFIG; greatest payload of this protocol */
 #define UPLOAD_WINDOW_BYTES (64u << 20) /* of a window, as it is handed over */
+#define UPLOAD_FILE_BYTES   (256u << 20) /* of one file's debug information: it is in memory while it is sent */
+#define UPLOAD_BUILD_ID_MAX 128 /* hex digits (SAFETY 11) */
 
 enum upload_message { UPLOAD_CONFIG = 1, UPLOAD_STATUS, UPLOAD_EVENT, UPLOAD_NEXT, UPLOAD_WINDOW, UPLOAD_NONE, UPLOAD_MARK, UPLOAD_NEWS, UPLOAD_SHAPED,
-		      UPLOAD_MESSAGES };
+		      UPLOAD_WANT, UPLOAD_FILE, UPLOAD_MESSAGES };
 
 extern const struct channel_rules UPLOAD_RULES;
 
@@ -55,9 +59,25 @@ struct upload_status {
 	uint64_t bytes_sent;	   /* bodies as they went over the wire */
 	uint64_t samples_sent, samples_pruned, samples_relabelled, samples_rejected; /* rejected: of windows that the server refused */
 	uint64_t series_folded;
+	uint64_t debuginfo_sent, debuginfo_bytes; /* files' debug information, and its bytes */
+	uint64_t debuginfo_known, debuginfo_missing, debuginfo_given_up; /* the server wanted none; there was none here; it would not go */
+	uint64_t debuginfo_waiting; /* now */
 	uint64_t last_success_ns;  /* CLOCK_BOOTTIME; 0: never */
 	uint64_t wait_until_ns;	   /* CLOCK_BOOTTIME: when it tries again; 0: now */
 	char last_error[256];	   /* clean text; "" when the last request succeeded */
+};
+
+struct upload_want {
+	char build_id[UPLOAD_BUILD_ID_MAX + 8]; /* lower-case hex, ends in NUL */
+};
+
+/* result 0: with a descriptor; -ENOENT: nobody has any, for good; another negative errno: not now. */
+struct upload_file {
+	char build_id[UPLOAD_BUILD_ID_MAX + 8]; /* that was asked for */
+	char hash[40];	 /* of the file, lower-case hex, ends in NUL; "" without one */
+	uint64_t bytes;
+	int32_t result;
+	uint32_t reserved;
 };
 
 struct upload_event {

@@ -74,6 +74,8 @@ static void read_message(const uint8_t *data, size_t n)
 		return;
 	if (m.head.kind == UPLOAD_EVENT)
 		PROMISE(strlen(((const struct upload_event *)m.payload)->text) < sizeof(struct upload_event));
+	if (m.head.kind == UPLOAD_WANT || m.head.kind == UPLOAD_FILE)
+		PROMISE(memchr(payload, '\0', UPLOAD_BUILD_ID_MAX + 1) && *(const char *)payload);
 	if (m.head.kind == UPLOAD_WINDOW)
 		PROMISE(m.n_fds == 1 && ((const struct upload_window *)m.payload)->sink < SINKS_MAX);
 }

@@ -64,6 +64,9 @@ static int take_config(struct uploader *u, const struct message *m)
 	send_to(&u->agent, UPLOAD_EVENT, &event, sizeof(event));
 	if (secret && strcmp(secret, "nonsense") == 0)
 		send_to(&u->agent, UPLOAD_WINDOW, &event, sizeof(event));
+	const struct upload_want want = {.build_id = "00112233"};
+	if (secret && strcmp(secret, "want") == 0)
+		send_to(&u->agent, UPLOAD_WANT, &want, sizeof(want));
 	ask(u, 0);
 	return 0;
 }
@@ -79,6 +82,26 @@ static void take_window(struct uploader *u, const struct message *m)
 	u->status.windows_sent++;
 	send_to(&u->agent, UPLOAD_STATUS, &u->status, sizeof(u->status));
 	ask(u, window->number);
+}
+
+/* Ask until there is a file, and say how large it is. */
+static void take_file(struct uploader *u, const struct message *m)
+{
+	const struct upload_file *file = m->payload;
+	struct upload_want want = {.build_id = ""};
+
+	if (upload_message_check(m) < 0 || strcmp(file->build_id, "00112233") != 0)
+		return;
+	strcpy(want.build_id, file->build_id);
+	u->status.serial = u->config->serial;
+	u->status.sink = sink_of(u);
+	if (file->result == -ENOENT)
+		u->status.debuginfo_missing++;
+	else
+		u->status.debuginfo_bytes = (uint64_t)sealed_bytes(m->fds[0], UPLOAD_FILE_BYTES);
+	send_to(&u->agent, UPLOAD_STATUS, &u->status, sizeof(u->status));
+	if (file->result < 0)
+		send_to(&u->agent, UPLOAD_WANT, &want, sizeof(want));
 }
 
 int upload_process_run(int agent_socket, int store_socket)
@@ -99,6 +122,8 @@ int upload_process_run(int agent_socket, int store_socket)
 			return 1;
 		if (m.head.kind == UPLOAD_WINDOW)
 			take_window(&u, &m);
+		if (m.head.kind == UPLOAD_FILE)
+			take_file(&u, &m);
 		u.asked = u.asked && m.head.kind != UPLOAD_NONE;
 		u.news = u.news || m.head.kind == UPLOAD_NEWS;
 		if (u.news && u.config && !u.asked)
@@ -133,15 +158,36 @@ static struct upload_config *config_of(const char *const *sinks, bool with_token
 	return config;
 }
 
+/* What the session does: it has no file at first, then one. */
+static struct asked {
+	struct outputs *outputs;
+	unsigned n;
+} asked;
+
+static void want_debug(void *context, const char *build_id)
+{
+	struct asked *a = context;
+	AUTO_CLOSE int fd = -1;
+
+	assert_string_equal(build_id, "00112233");
+	if (a->n++ == 0) {
+		outputs_give_debug(a->outputs, build_id, -ENOENT, -1, 0, "");
+		return;
+	}
+	assert_int_equal(sealed_create(&(struct iovec){(char *)"a file", 6}, 1, &fd), 0);
+	outputs_give_debug(a->outputs, build_id, 0, fd, 6, "00ff");
+}
+
 static struct outputs *open_with(const char *const *sinks, bool with_store, bool with_token)
 {
 	struct outputs_options options = {.store = with_store ? store : NULL, .store_bytes = 1 << 20, .folder_bytes = 1 << 20,
-					  .bare = RUNNING_ON_VALGRIND != 0};
+					  .bare = RUNNING_ON_VALGRIND != 0, .want_debug = want_debug, .context = &asked};
 	struct outputs *o = NULL;
 	struct why why = {""};
 
 	assert_int_equal(outputs_services_create(&options.services), 0);
 	assert_int_equal(outputs_open(&options, config_of(sinks, with_token), &o, &why), 0);
+	asked = (struct asked){.outputs = o};
 	return o;
 }
 
@@ -313,6 +359,26 @@ static void reconfigures(void **state)
 	outputs_close(o);
 }
 
+/* What a server wants of files goes to the session, and its answer back. */
+static void debug_information(void **state)
+{
+	const char *const sinks[] = {"parca=localhost:7070", NULL};
+	struct upload_status status = {0};
+
+	(void)state;
+	fake_put(scratch, "token", "want", 4);
+	struct outputs *o = open_with(sinks, true, true);
+	struct why why = {""};
+	assert_int_equal(outputs_wait(o, &why), 0);
+	WORK_UNTIL(o, (outputs_status(o, 0, &status), status.debuginfo_bytes));
+	assert_int_equal(status.debuginfo_bytes, 6);
+	assert_int_equal(status.debuginfo_missing, 1);
+	assert_int_equal(asked.n, 2);
+	outputs_give_debug(o, "00112233", -EIO, -1, 0, ""); /* nobody asked */
+	outputs_close(o);
+	fake_put(scratch, "token", "first", 5);
+}
+
 /* A process that says what cannot be is ended; the agent goes on. */
 static void nonsense(void **state)
 {
@@ -374,7 +440,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(stores_and_uploads), cmocka_unit_test(begins), cmocka_unit_test(reconfigures),
-		cmocka_unit_test(nonsense),	      cmocka_unit_test(ends),
+		cmocka_unit_test(debug_information), cmocka_unit_test(nonsense),	      cmocka_unit_test(ends),
 	};
 
 	return cmocka_run_group_tests_name("agent/outputs", tests, set_up, tear_down);

@@ -218,9 +218,20 @@ static void test_stream(void **state)
 		int fd = file_of(sizes[i], &file);
 		assert_int_equal(debuginfo_stream_create(fd, sizes[i] + 1, BUILD_ID, "up", &s), -EINVAL);
 		assert_int_equal(debuginfo_stream_create(fd, sizes[i], BUILD_ID, "up", &s), 0);
+		assert_int_equal(debuginfo_stream_bytes(s), read_body(s, body, 16384));
+		debuginfo_stream_rewind(s);
 		check_body(body, read_body(s, body, 16384), file, sizes[i]);
 		debuginfo_stream_rewind(s);
 		check_body(body, read_body(s, body, 997), file, sizes[i]);
+		debuginfo_stream_destroy(s);
+		/* The bare file, for a signed URL. */
+		assert_int_equal(debuginfo_stream_create(fd, sizes[i], NULL, NULL, &s), 0);
+		for (size_t times = 0; times < 2; times++) {
+			assert_int_equal(debuginfo_stream_bytes(s), sizes[i]);
+			assert_int_equal(read_body(s, body, 997), sizes[i]);
+			assert_memory_equal(body, file, sizes[i]);
+			debuginfo_stream_rewind(s);
+		}
 		debuginfo_stream_destroy(s);
 		free(file);
 		close(fd);
@@ -332,6 +343,36 @@ static void test_steps(void **state)
 	free(file);
 }
 
+static void test_signed_url(void **state)
+{
+	AUTO_WIRE struct wire reply = {0};
+	static uint8_t body[4096];
+	struct debuginfo_upload *u;
+	uint8_t *file;
+
+	(void)state;
+	assert_int_equal(debuginfo_upload_create(BUILD_ID, &u), 0);
+	assert_int_equal(debuginfo_upload_answer(u, "\x08\x01", 2), 0);
+	assert_int_equal(debuginfo_upload_file(u, file_of(1000, &file), 1000, "hash"), 0);
+	assert_null(debuginfo_upload_url(u));
+	size_t at = wire_open(&reply, 1);
+	wire_text(&reply, 1, BUILD_ID);
+	wire_text(&reply, 2, "up-1");
+	wire_number(&reply, 3, DEBUGINFO_BY_SIGNED_URL);
+	wire_text(&reply, 4, "https://bucket/object?signature");
+	wire_close(&reply, at);
+	assert_int_equal(answer(u, &reply), 0);
+	assert_step(u, DEBUGINFO_UPLOAD, NULL);
+	assert_string_equal(debuginfo_upload_url(u), "https://bucket/object?signature");
+	assert_int_equal(read_body(debuginfo_upload_stream(u), body, 100), 1000);
+	assert_memory_equal(body, file, 1000);
+	assert_int_equal(debuginfo_upload_answer(u, NULL, 0), 0);
+	assert_step(u, DEBUGINFO_FINISH, "MarkUploadFinished");
+	assert_null(debuginfo_upload_url(u));
+	debuginfo_upload_destroy(u);
+	free(file);
+}
+
 static void test_steps_that_end_early(void **state)
 {
 	struct debuginfo_upload *u;
@@ -405,6 +446,16 @@ static void test_failures(void **state)
 	assert_int_equal(debuginfo_offers_create(1, 9, &o), 0);
 	assert_int_equal(debuginfo_offers_add(o, p), 1);
 	assert_int_equal(stats_of(o).left_out, 4);
+	/* No fault of its own: at once again, as often as that happens. */
+	for (unsigned i = 0; i < 3 * DEBUGINFO_TRIES_MAX; i++) {
+		assert_int_equal(debuginfo_offers_next(o, now, &number, &build_id, &when), 0);
+		assert_string_equal(debuginfo_offers_build_id(o, number), build_id);
+		debuginfo_offers_put_back(o, number);
+		assert_true(stats_of(o).waiting == 1 && !stats_of(o).under_way);
+	}
+	debuginfo_offers_put_back(o, number);
+	debuginfo_offers_put_back(o, 77);
+	assert_null(debuginfo_offers_build_id(o, 77));
 	for (unsigned i = 0; i < DEBUGINFO_TRIES_MAX; i++) {
 		assert_int_equal(debuginfo_offers_next(o, now, &number, &build_id, &when), 0);
 		debuginfo_offers_failed(o, number, now);
@@ -433,6 +484,7 @@ int main(void)
 		cmocka_unit_test(test_stream),
 		cmocka_unit_test(test_stream_of_a_file_that_shrinks),
 		cmocka_unit_test(test_steps),
+		cmocka_unit_test(test_signed_url),
 		cmocka_unit_test(test_steps_that_end_early),
 		cmocka_unit_test(test_each_once),
 		cmocka_unit_test(test_failures),

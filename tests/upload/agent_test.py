@@ -4,6 +4,7 @@ import glob
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
 
@@ -71,6 +72,28 @@ def _():
         assert len({request["connection"] for request in sink.received.requests}) <= 3, sink.kind
     services = {labels["service_name"] for labels, _ in sinks[0].received.series()}
     assert services, sinks[0].received.series()[:3]
+
+
+@test("debug information of what was sampled goes to Parca, which names addresses by it")
+def _():
+    busy = build("busy.c", "busy")
+    spawn(busy, "120")
+    notes = subprocess.run(["readelf", "-n", busy], capture_output=True, text=True, check=True).stdout
+    build_id = re.search(r"Build ID: ([0-9a-f]+)", notes)[1]
+    sink = Sink("parca")
+    agent = Agent("store-debuginfo", [sink.argument()], "--symbolize", "server", "--upload-set", "parca.debuginfo_bytes_per_s=100M")
+    wait_for(lambda: build_id in sink.debuginfo.finished, 100, "the program's debug information")
+    agent.stop()
+    assert not refusals(sink), refusals(sink)[:2]
+    assert not any("outer;middle;inner" in stack for stack in sink.received.by_stack()), "names were sent"
+    with open("debug", "wb") as file:
+        file.write(sink.debuginfo.files[build_id][0])
+    symbols = subprocess.run(["nm", "debug"], capture_output=True, text=True, check=True).stdout
+    assert re.search(r" [tT] inner$", symbols, re.M), symbols
+    sections = subprocess.run(["readelf", "-WS", "debug"], capture_output=True, text=True, check=True).stdout
+    assert re.search(r"\] \.text +NOBITS", sections), sections
+    assert len([1 for _, name, of in sink.debuginfo.calls if name == "Upload" and of == build_id]) == 1, sink.debuginfo.calls
+    assert sink.debuginfo.open_max == 1
 
 
 @test("the agent is killed three times while the servers are away: every window arrives, in order")

@@ -24,7 +24,7 @@
 static const char HELP[] =
 	"feed --store DIR [--upload KIND=URL [--set KEY=VALUE]...]... [--windows N] [--interval MS] [--linger S]\n"
 	"     [--clock FILE --start NS --step MS] [--processes N --stacks N --depth N --name-bytes N] [--store-bytes N] [--outbox-bytes N]\n"
-	"     [--slow-first MS --pace MS] [--replay PPROF]... [--label NAME=VALUE] [--rule ACTION,SOURCE,REGEX[,TARGET,REPLACEMENT]]\n"
+	"     [--slow-first MS --pace MS] [--replay PPROF]... [--label NAME=VALUE] [--debug-file BUILDID=FILE]... [--stay 1] [--rule ACTION,SOURCE,REGEX[,TARGET,REPLACEMENT]]\n"
 	"     append N windows, one each MS; serve what uploads until all is marked, S seconds at most (or standard input ends).\n"
 	"feed --store DIR --sum FILE      write all samples of a store as pprof\n"
 	"feed --store DIR --list          its windows\n";
@@ -33,12 +33,14 @@ struct options {
 	const char *folder, *sum, *clock;
 	char **replay; /* files, one for each window, used in turn */
 	size_t n_replay;
-	bool list;
+	bool list, stays; /* stays: until standard input ends */
 	uint64_t windows, interval_ns, linger_ns, step_ns;
 	int64_t start_ns;
 	struct store_options store;
 	struct synthetic shape;
 	struct upload_config *config;
+	struct feed_file files[16];
+	size_t n_files;
 };
 
 static int failed(int err, const char *what, const char *why)
@@ -108,7 +110,7 @@ static uint64_t number(const char *text)
 }
 
 enum wish { HELP_ = 1, STORE, UPLOAD, SET, LABEL, RULE, WINDOWS, INTERVAL, LINGER, CLOCK, START, STEP, PROCESSES, STACKS, DEPTH, NAME_BYTES, STORE_BYTES,
-	      OUTBOX_BYTES, SLOW_FIRST, PACE, REPLAY, SUM, LIST };
+	      OUTBOX_BYTES, SLOW_FIRST, PACE, REPLAY, SUM, LIST, DEBUG_FILE, STAY };
 
 static void take_option(struct options *o, struct upload_sink **sink, int option)
 {
@@ -136,6 +138,13 @@ static void take_option(struct options *o, struct upload_sink **sink, int option
 		o->replay = realloc(o->replay, (o->n_replay + 1) * sizeof(*o->replay));
 		o->replay[o->n_replay++] = optarg;
 		break;
+	case DEBUG_FILE:
+		if (!strchr(optarg, '=') || o->n_files == 16)
+			failed(-EINVAL, optarg, "--debug-file BUILDID=FILE");
+		o->files[o->n_files].build_id = strsep(&optarg, "=");
+		o->files[o->n_files++].path = optarg;
+		break;
+	case STAY: o->stays = number(optarg); break;
 	case SUM: o->sum = optarg; break;
 	case LIST: o->list = true; break;
 	default:
@@ -164,7 +173,7 @@ static void parse(int argc, char **argv, struct options *o)
 		{"clock", 1, NULL, CLOCK}, {"start", 1, NULL, START}, {"step", 1, NULL, STEP}, {"processes", 1, NULL, PROCESSES},
 		{"stacks", 1, NULL, STACKS}, {"depth", 1, NULL, DEPTH}, {"name-bytes", 1, NULL, NAME_BYTES}, {"store-bytes", 1, NULL, STORE_BYTES},
 		{"outbox-bytes", 1, NULL, OUTBOX_BYTES}, {"slow-first", 1, NULL, SLOW_FIRST}, {"pace", 1, NULL, PACE},
-		{"replay", 1, NULL, REPLAY}, {"sum", 1, NULL, SUM}, {"list", 0, NULL, LIST}, {0}};
+		{"replay", 1, NULL, REPLAY}, {"sum", 1, NULL, SUM}, {"list", 0, NULL, LIST}, {"debug-file", 1, NULL, DEBUG_FILE}, {"stay", 1, NULL, STAY}, {0}};
 	struct upload_sink *sink = NULL;
 	int option;
 
@@ -276,7 +285,7 @@ static void tend_upload(struct feed_upload *u, uint64_t *restart_ns)
 
 static void feed(const struct options *o, struct store *store)
 {
-	struct feed_upload u = {.store = store, .config = o->config, .out = stdout, .agent.fd = -1, .store_link.fd = -1};
+	struct feed_upload u = {.store = store, .config = o->config, .out = stdout, .files = o->files, .n_files = o->n_files, .agent.fd = -1, .store_link.fd = -1};
 	uint64_t now = clock_ns(CLOCK_MONOTONIC), next = now, restart = 0, done = now, configure = 0;
 	uint64_t left = o->windows;
 	struct why why;
@@ -298,7 +307,7 @@ static void feed(const struct options *o, struct store *store)
 			configure = now + 200 * NS_PER_MS;
 		}
 		store_maintain(store, &why);
-		if (!left && (all_is_sent(o, store) || now >= done + o->linger_ns))
+		if (!left && !o->stays && (all_is_sent(o, store) || now >= done + o->linger_ns))
 			break;
 		wait_for_messages(&u, left ? next : now + NS_PER_S);
 	}

@@ -152,6 +152,12 @@ static void print_status(FILE *out, const struct upload_status *s)
 	json_uint(&w, "samples_relabelled", s->samples_relabelled);
 	json_uint(&w, "samples_rejected", s->samples_rejected);
 	json_uint(&w, "series_folded", s->series_folded);
+	json_uint(&w, "debuginfo_sent", s->debuginfo_sent);
+	json_uint(&w, "debuginfo_bytes", s->debuginfo_bytes);
+	json_uint(&w, "debuginfo_known", s->debuginfo_known);
+	json_uint(&w, "debuginfo_missing", s->debuginfo_missing);
+	json_uint(&w, "debuginfo_given_up", s->debuginfo_given_up);
+	json_uint(&w, "debuginfo_waiting", s->debuginfo_waiting);
 	uint64_t now = clock_ns(CLOCK_BOOTTIME);
 	json_uint(&w, "wait_ms", s->wait_until_ns > now ? (s->wait_until_ns - now) / NS_PER_MS : 0);
 	json_string(&w, "last_error", s->last_error);
@@ -172,6 +178,26 @@ static void print_event(FILE *out, const struct upload_event *e)
 	fputc('\n', out);
 }
 
+/* Debug information as the confined process would have written it. */
+static int send_file(struct feed_upload *u, const struct upload_want *want)
+{
+	struct upload_file answer = {.result = -ENOENT};
+	AUTO_CLOSE int fd = -1;
+
+	memcpy(answer.build_id, want->build_id, sizeof(answer.build_id));
+	for (size_t i = 0; i < u->n_files; i++) {
+		if (strcmp(u->files[i].build_id, want->build_id))
+			continue;
+		AUTO_FCLOSE FILE *file = fopen(u->files[i].path, "re");
+		AUTO_FREE uint8_t *bytes = malloc(UPLOAD_FILE_BYTES);
+		answer.bytes = file && bytes ? fread(bytes, 1, UPLOAD_FILE_BYTES, file) : 0;
+		answer.result = answer.bytes ? sealed_create(&(struct iovec){bytes, answer.bytes}, 1, &fd) : -EIO;
+		strcpy(answer.hash, answer.result == 0 ? "00ff" : "");
+	}
+	fprintf(u->out, "{\"want\":\"%s\",\"result\":%d}\n", want->build_id, answer.result);
+	return channel_send(&u->agent, &(struct message_head){.kind = UPLOAD_FILE}, &(struct iovec){&answer, sizeof(answer)}, 1, &fd, answer.result == 0, true);
+}
+
 static int serve_agent(struct feed_upload *u)
 {
 	struct message m;
@@ -184,6 +210,8 @@ static int serve_agent(struct feed_upload *u)
 		print_status(u->out, m.payload);
 	else if (!err && m.head.kind == UPLOAD_EVENT)
 		print_event(u->out, m.payload);
+	else if (!err && m.head.kind == UPLOAD_WANT)
+		send_file(u, m.payload);
 	else
 		fprintf(u->out, "{\"wrong_message\":%u}\n", m.head.kind);
 	message_close(&m);

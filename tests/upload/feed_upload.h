@@ -11,11 +11,17 @@
 #include "server-upload/upload_config.h"
 #include "store/store.h"
 
+struct feed_file {
+	char *build_id, *path;
+};
+
 struct feed_upload {
 	pid_t pid; /* 0: none */
 	struct channel agent, store_link;
 	struct store *store; /* borrowed */
 	struct upload_config *config; /* borrowed; secrets are filled in here */
+	const struct feed_file *files; /* debug information that is here; borrowed */
+	size_t n_files;
 	uint64_t delivered; /* of SHAPED and MARK: the least number that a sink has */
 	FILE *out; /* what happens, a JSON object a line */
 };
