@@ -213,4 +213,4 @@ def beside():
     assert found > 0.9 * expected, (found, expected, [window[:3] for window in windows])
 
 
-run()
+run(processes=2)

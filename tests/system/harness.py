@@ -19,34 +19,45 @@ REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 HEARTH = os.environ.get("HEARTH", os.path.join(REPO, "build", "hearth"))
 WORKLOADS = os.path.join(REPO, "tests", "workloads")
 TESTS = []
+SPAWNED = []
 
 
 class Skip(Exception):
     pass
 
 
-def test(name):
+def test(name, alone=False):
+    """alone: needs the whole machine; no other test runs beside it."""
     def add(function):
+        function.alone = alone
         TESTS.append((name, function))
         return function
     return add
 
 
-def run(needs_root=True, at_once=1):
-    """at_once: so many tests at a time, for those that mostly wait and share no files."""
-    scratch = tempfile.mkdtemp(prefix="hearth-test-")
-    atexit.register(shutil.rmtree, scratch, True)
+def enter(scratch):
+    """A folder of its own, and nothing of the machine's."""
+    os.makedirs(scratch, exist_ok=True)
     os.chdir(scratch)
     os.environ["HEARTH_WINDOW_JITTER"] = "false"  # windows are counted
     os.environ["HEARTH_CONTROL"] = os.path.join(scratch, "run", "control.sock")  # not the socket of the machine's own agent
     os.environ["CACHE_DIRECTORY"] = os.path.join(scratch, "cache")  # not the machine's name tables
     os.environ["STATE_DIRECTORY"] = os.path.join(scratch, "state")  # nor its store
+
+
+def run(needs_root=True, at_once=1, processes=0):
+    """at_once: so many tests at a time, as threads, for those that mostly wait and share no files. processes: the same, each in a process
+    and a folder of its own."""
+    scratch = tempfile.mkdtemp(prefix="hearth-test-")
+    atexit.register(shutil.rmtree, scratch, True)
+    enter(scratch)
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     tests = [(name, function) for name, function in TESTS if wanted in name]
     failed = 0
     with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
         # One at a time they run in this thread, as signals want it.
-        outcomes = (map if at_once == 1 else pool.map)(lambda item: outcome(item[1], needs_root), tests)
+        outcomes = (in_processes(tests, needs_root, processes, scratch) if processes else
+                    (map if at_once == 1 else pool.map)(lambda item: outcome(item[1], needs_root), tests))
         for number, ((name, _), (how, lines)) in enumerate(zip(tests, outcomes), 1):
             failed += how == "not ok"
             print(f"{how} {number} - {name}{lines if how == 'ok' else ''}", flush=True)
@@ -54,6 +65,44 @@ def run(needs_root=True, at_once=1):
                 print(f"# {line}", flush=True)
     print(f"1..{len(tests)}")
     sys.exit(1 if failed else 0)
+
+
+def in_processes(tests, needs_root, processes, scratch):
+    """The outcomes, in order. What needs the machine alone comes first."""
+    running = {}
+
+    def begin(number, function):
+        sys.stdout.flush()
+        pid = os.fork()
+        if not pid:
+            enter(os.path.join(scratch, str(number)))
+            with open(os.path.join(scratch, f"{number}.outcome"), "w") as file:
+                json.dump(outcome(function, needs_root), file)
+            end_spawned()
+            sys.stdout.flush()
+            os._exit(0)
+        running[pid] = number
+
+    def wait():
+        running.pop(os.wait()[0])
+
+    for number, (_, function) in enumerate(tests):
+        if function.alone:
+            begin(number, function)
+            wait()
+    for number, (_, function) in enumerate(tests):
+        if not function.alone:
+            if len(running) == processes:
+                wait()
+            begin(number, function)
+    while running:
+        wait()
+    for number in range(len(tests)):
+        try:
+            with open(os.path.join(scratch, f"{number}.outcome")) as file:
+                yield json.load(file)
+        except (OSError, ValueError):
+            yield "not ok", "the test's process died"
 
 
 def outcome(function, needs_root):
@@ -125,8 +174,15 @@ def go_pprof(*arguments):
 def spawn(*arguments, **options):
     """A process that is ended when the test program ends."""
     process = subprocess.Popen(arguments, **options)
-    atexit.register(lambda: process.poll() is None and process.kill())
+    SPAWNED.append(process)
     return process
+
+
+@atexit.register
+def end_spawned():
+    for process in SPAWNED:
+        if process.poll() is None:
+            process.kill()
 
 
 def wait_for(condition, seconds, what):

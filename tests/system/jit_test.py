@@ -363,4 +363,4 @@ def python():
     assert any(name.startswith("py::fib") for names, _ in stacks for name in names), stacks[:5]
 
 
-run()
+run(processes=2)

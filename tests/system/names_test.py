@@ -242,4 +242,4 @@ def wrong_urls():
 
 
 if __name__ == "__main__":
-    run()
+    run(processes=2)

@@ -54,7 +54,7 @@ def order():
     assert top[at - 1:at + 3] == ["main", "outer", "middle", "inner"], top
 
 
-@test("512 frames and more are walked, and what is cut is said")
+@test("512 frames and more are walked, and what is cut is said", alone=True)
 def depth():
     program = build("deep.c", "deep", "-O1", "-fno-optimize-sibling-calls")
     summary = record("-F", "199", "-o", "deep.folded", "--", program, "400", "2")
@@ -127,7 +127,7 @@ def cpp():
     assert hearth("agent", "--demangle", "long").returncode == 2
 
 
-@test("BPF programs and trampolines have names")
+@test("BPF programs and trampolines have names", alone=True)
 def bpf_programs():
     subprocess.run(["clang", "-target", "bpf", "-O2", "-g", "-I/usr/include/x86_64-linux-gnu", "-c", os.path.join(WORKLOADS, "traced.bpf.c"),
                     "-o", "traced.o"], check=True)
@@ -172,7 +172,7 @@ def brief():
     assert share(stacks, "brief_work") > 0.8, (share(stacks, "brief_work"), summary)
 
 
-@test("a storm of short processes: their images are known, the table is small afterwards")
+@test("a storm of short processes: their images are known, the table is small afterwards", alone=True)
 def storm():
     script = "i=0; while [ $i -lt 500 ]; do /bin/true; i=$((i+1)); done"
     summary = record("-F", "997", "-o", "storm.folded", "--", "sh", "-c", script)
@@ -299,7 +299,7 @@ def record_tracepoint():
     return "tp.pb.gz"
 
 
-@test("two busy CPUs at 997 Hz: every tick is there")
+@test("two busy CPUs at 997 Hz: every tick is there", alone=True)
 def two_busy():
     program = build("busy.c", "busy_2", "-O2")
     load = [spawn(program, "30") for _ in range(os.cpu_count())]
@@ -314,7 +314,7 @@ def two_busy():
     assert summary["samples"] > 0.9 * expected, summary
 
 
-@test("at 9,973 Hz what is lost is counted")
+@test("at 9,973 Hz what is lost is counted", alone=True)
 def fast():
     program = build("busy.c", "busy_9", "-O2")
     load = [spawn(program, "30") for _ in range(os.cpu_count())]
@@ -330,7 +330,7 @@ def fast():
     assert counted >= 0.99 * summary["ticks_expected"], summary
 
 
-@test("a CPU that goes offline and comes back is sampled again within 2 s")
+@test("a CPU that goes offline and comes back is sampled again within 2 s", alone=True)
 def hotplug():
     online = "/sys/devices/system/cpu/cpu1/online"
     if not os.path.exists(online):
@@ -356,7 +356,7 @@ def hotplug():
     assert samples > 150, (samples, summary, errors)
 
 
-@test("nothing stays in the kernel")
+@test("nothing stays in the kernel", alone=True)
 def clean():
     def programs():
         listing = subprocess.run(["/usr/sbin/bpftool", "prog", "show"], capture_output=True, text=True).stdout
@@ -461,4 +461,4 @@ def full_disk():
         subprocess.run(["umount", "small"])
 
 
-run()
+run(processes=2)

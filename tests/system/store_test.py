@@ -262,4 +262,4 @@ def uploads():
     server.shutdown()
 
 
-run()
+run(processes=2)

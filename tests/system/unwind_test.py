@@ -222,7 +222,7 @@ def rust():
     assert summary["stacks"]["complete"] > 0.97 * summary["samples"], summary["stacks"]
 
 
-@test("libraries that take each other's place while the program runs")
+@test("libraries that take each other's place while the program runs", alone=True)
 def libraries():
     for name, padding in (("a", 0), ("b", 200)):
         make("library.c", f"lib{name}.so", "-shared", "-fPIC", f"-DNAME={name}", f"-DPADDING={padding}")
@@ -233,7 +233,7 @@ def libraries():
     assert 0.3 * total < found[a] < 0.7 * total, found
 
 
-@test("more executables than the budget holds: eviction, no growth, whole stacks")
+@test("more executables than the budget holds: eviction, no growth, whole stacks", alone=True)
 def eviction():
     libraries = []
     source = os.path.abspath("large.c")
@@ -272,4 +272,4 @@ def bad_budget():
         assert done.returncode == 2 and "--unwind-budget" in done.stderr, (text, done.stderr)
 
 
-run()
+run(processes=2)

@@ -11,46 +11,10 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "system")]
 import certificates
-from driver import stored, stored_windows
-from harness import HEARTH, build, run, spawn, test, wait_for
-from proxy import Proxy
+from agents import Agent, refusals, run_killed, same_as_store
+from away import KINDS
+from harness import build, run, spawn, test, wait_for
 from sinks import Sink
-
-KINDS = ("pyroscope", "parca", "otlp_http", "otlp_grpc", "http")
-
-
-class Agent:
-    def __init__(self, store, sinks, *arguments):
-        self.path = f"log-{time.monotonic_ns()}"
-        uploads = [word for argument in sinks for word in ("--upload", argument)]
-        environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-        with open(self.path, "w") as log:
-            self.process = spawn(HEARTH, "agent", "--store", store, "--window", "1", "-F", "49", *uploads, *arguments, stderr=log, env=environment)
-
-    def log(self):
-        with open(self.path) as log:
-            return log.read()
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        begin = time.monotonic()
-        self.process.wait(10)
-        assert self.process.returncode == 0 and time.monotonic() - begin < 5, (self.process.returncode, self.log())
-
-
-def refusals(sink):
-    return [request["error"] for request in sink.received.requests if request.get("status") == "refused"]
-
-
-def same_as_store(sinks, folder):
-    """Windows that were stored at the agent's end may still wait; all that arrived is as it is in the store."""
-    windows = {window["time_ns"]: window for window in stored_windows(folder)}
-    for sink in sinks:
-        assert not refusals(sink), (sink.kind, refusals(sink)[:2])
-        assert sink.received.in_order(), sink.kind
-        for time_ns, window in sink.received.windows.items():
-            assert window["sums"].get("cpu/nanoseconds", windows[time_ns]["value"]) == windows[time_ns]["value"], (sink.kind, window["sums"], windows[time_ns])
-    return windows
 
 
 @test("what the agent samples is what each kind of server gets")
@@ -76,7 +40,7 @@ def _():
 
 @test("debug information of what was sampled goes to Parca, which names addresses by it")
 def _():
-    busy = build("busy.c", "busy")
+    busy = build("busy.c", "busy-debug")
     spawn(busy, "120")
     notes = subprocess.run(["readelf", "-n", busy], capture_output=True, text=True, check=True).stdout
     build_id = re.search(r"Build ID: ([0-9a-f]+)", notes)[1]
@@ -98,27 +62,7 @@ def _():
 
 @test("the agent is killed three times while the servers are away: every window arrives, in order")
 def _():
-    sinks = [Sink("pyroscope"), Sink("parca")]
-    proxies = [Proxy(sink.port, "refuse") for sink in sinks]
-    uploads = [sink.argument(proxy.port) for sink, proxy in zip(sinks, proxies)]
-    folder = os.path.abspath("store-killed-agent")
-    for i in range(3):
-        agent = Agent(folder, uploads)
-        before = 0 if not i else len(stored_windows(folder))
-        wait_for(lambda: os.path.isdir(folder) and os.listdir(folder) and len(stored_windows(folder)) >= before + 2, 20, "two windows more")
-        agent.process.kill()
-        agent.process.wait(5)
-        time.sleep(0.5)
-    expected = {window["time_ns"]: window["samples"] for window in stored_windows(folder)}
-    for proxy in proxies:
-        proxy.set("pass")
-    agent = Agent(folder, uploads)
-    wait_for(lambda: all(set(expected) <= set(sink.received.windows) for sink in sinks), 40, "all windows")
-    agent.stop()
-    profile_windows = same_as_store(sinks, folder)
-    assert set(expected) <= set(profile_windows)
-    lines = [line for line in agent.log().splitlines() if re.search(r"pyroscope|parca", line)]
-    assert len(lines) < 10, lines
+    print("# measured:", run_killed(os.path.abspath("store-killed-agent"), ("pyroscope", "parca"), kills=3, windows_each=2, window=1, catch_up_s=40))
 
 
 def processes_of(pid):
