@@ -9,7 +9,7 @@
 
 #include "agent/arguments.h"
 #include "agent/control.h"
-#include "agent/json_writer.h"
+#include "base/json_writer.h"
 
 #define DONE(status) ((status) + 1)
 #define PATH_BYTES   256

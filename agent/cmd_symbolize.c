@@ -11,10 +11,10 @@
 
 #include "agent/arguments.h"
 #include "agent/image_names.h"
-#include "agent/json_writer.h"
 #include "agent/name_options.h"
 #include "agent/output.h"
 #include "agent/profile_symbolizer.h"
+#include "base/json_writer.h"
 #include "base/scope.h"
 #include "pprof/decode.h"
 

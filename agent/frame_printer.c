@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "agent/json_writer.h"
+#include "base/json_writer.h"
 
 static const struct symbolizer_frame UNKNOWN = {.name = "", .system_name = "", .file = ""};
 

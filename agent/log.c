@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "agent/json_writer.h"
+#include "base/json_writer.h"
 
 static struct {
 	bool json, quiet;

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "agent/json_writer.h"
 #include "agent/stack_report.h"
+#include "base/json_writer.h"
 #include "base/scope.h"
 #include "pprof/format_value.h"
 #include "pprof/render.h"

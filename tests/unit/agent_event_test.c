@@ -8,7 +8,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
-#include "agent/json_writer.h"
+#include "base/json_writer.h"
 #include "tests/unit/cmocka_prelude.h"
 
 static void every_name(void **state)

@@ -8,8 +8,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#include "agent/json_writer.h"
 #include "base/clock.h"
+#include "base/json_writer.h"
 #include "base/scope.h"
 #include "pprof/encode.h"
 #include "server-upload/retry.h"

@@ -1,4 +1,4 @@
-#include "agent/json_writer.h"
+#include "base/json_writer.h"
 
 #include <inttypes.h>
 #include <math.h>

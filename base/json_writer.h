@@ -1,7 +1,7 @@
 /* A small streaming JSON writer. Text is made valid: control characters are escaped, bytes that are no UTF-8 become U+FFFD.
  * Errors stay in the stream (ferror). Source: RFC 8259. */
-#ifndef HEARTH_AGENT_JSON_WRITER_H
-#define HEARTH_AGENT_JSON_WRITER_H
+#ifndef HEARTH_BASE_JSON_WRITER_H
+#define HEARTH_BASE_JSON_WRITER_H
 
 #include <stdbool.h>
 #include <stdint.h>
