@@ -7,8 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/regex.h"
 #include "base/scope.h"
-#include "server-upload/regex.h"
 
 enum action { REPLACE, KEEP, DROP, KEEPEQUAL, DROPEQUAL, HASHMOD, LABELMAP, LABELDROP, LABELKEEP, LOWERCASE, UPPERCASE, ACTIONS };
 

@@ -1,5 +1,5 @@
 /* Prometheus-style relabel rules on label sets: keep, drop, keepequal, dropequal, replace, labeldrop, labelkeep, labelmap, hashmod, lowercase, uppercase.
- * Regular expressions match whole values, in bounded time (server-upload/regex.h). Labels that begin with __ are dropped after the last rule, but for
+ * Regular expressions match whole values, in bounded time (base/regex.h). Labels that begin with __ are dropped after the last rule, but for
  * __name__. Source: Prometheus' documentation, "relabel_config". Not thread-safe. */
 #ifndef HEARTH_SERVER_UPLOAD_RELABEL_H
 #define HEARTH_SERVER_UPLOAD_RELABEL_H

@@ -1,4 +1,4 @@
-#include "server-upload/regex.h"
+#include "base/regex.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -3,8 +3,8 @@
  * What RE2 has not (look-around, back references, atomic groups, possessive quantifiers, recursion, verbs) is refused, so that a rule means the same here and there.
  * An expression matches a whole subject or nothing; '.' matches a newline too. Time and memory of a match are limited.
  * Not thread-safe: an expression owns what its matches need. */
-#ifndef HEARTH_SERVER_UPLOAD_REGEX_H
-#define HEARTH_SERVER_UPLOAD_REGEX_H
+#ifndef HEARTH_BASE_REGEX_H
+#define HEARTH_BASE_REGEX_H
 
 #include <stddef.h>
 

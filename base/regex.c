@@ -1,4 +1,4 @@
-#include "server-upload/regex.h"
+#include "base/regex.h"
 
 #include <ctype.h>
 #include <errno.h>
