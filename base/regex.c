@@ -127,8 +127,9 @@ static const char *check_syntax(const char *pattern, size_t *at_out)
 
 /* --- matching ------------------------------------------------------------------------------------------------ */
 
-int regex_create(const char *pattern, struct regex **regex_out, struct why *why)
+int regex_create(const char *pattern, enum regex_mode mode, struct regex **regex_out, struct why *why)
 {
+	const uint32_t ends = mode == REGEX_WHOLE ? PCRE2_ANCHORED | PCRE2_ENDANCHORED : 0;
 	int err;
 	size_t at = 0;
 
@@ -141,8 +142,8 @@ int regex_create(const char *pattern, struct regex **regex_out, struct why *why)
 	if (!regex)
 		return -ENOMEM;
 	regex->code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
-				    PCRE2_UTF | PCRE2_DOTALL | PCRE2_DOLLAR_ENDONLY | PCRE2_ANCHORED | PCRE2_ENDANCHORED | PCRE2_NEVER_BACKSLASH_C,
-				    &err, &at, NULL);
+				    PCRE2_UTF | PCRE2_DOTALL | PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_BACKSLASH_C | ends, &err, &at,
+				    NULL);
 	if (!regex->code) {
 		PCRE2_UCHAR text[160] = "";
 		pcre2_get_error_message(err, text, sizeof(text));

@@ -1,7 +1,8 @@
-/* Regular expressions of relabel rules: RE2's syntax, as Prometheus has it, matched by PCRE2 within limits (docs/configuration.md says why not by RE2).
+/* Regular expressions of relabel rules and of filters: RE2's syntax, as Prometheus and go tool pprof have it, matched by PCRE2 within limits (docs/configuration.md says
+ * why not by RE2).
  *
- * What RE2 has not (look-around, back references, atomic groups, possessive quantifiers, recursion, verbs) is refused, so that a rule means the same here and there.
- * An expression matches a whole subject or nothing; '.' matches a newline too. Time and memory of a match are limited.
+ * What RE2 has not (look-around, back references, atomic groups, possessive quantifiers, recursion, verbs) is refused, so that an expression means the same here and there.
+ * '.' matches a newline too. Time and memory of a match are limited.
  * Not thread-safe: an expression owns what its matches need. */
 #ifndef HEARTH_BASE_REGEX_H
 #define HEARTH_BASE_REGEX_H
@@ -15,8 +16,13 @@
 
 struct regex;
 
+enum regex_mode {
+	REGEX_WHOLE,	 /* matches a whole subject or nothing, as relabel rules do */
+	REGEX_SOMEWHERE, /* matches where any part of the subject does, as filters do */
+};
+
 /* Returns 0, -EINVAL with why (what is wrong, and where), -ENOMEM. */
-int regex_create(const char *pattern, struct regex **regex_out, struct why *why);
+int regex_create(const char *pattern, enum regex_mode mode, struct regex **regex_out, struct why *why);
 
 /* Returns 1 or 0 (so does a subject that is not UTF-8, or longer than REGEX_SUBJECT_MAX: it matches nothing), -E2BIG (this would take more than some
  * milliseconds: the expression has too many ways to match), -ENOMEM. */

@@ -153,7 +153,7 @@ static int take_rule(const struct relabel_rule *from, struct rule *rule, struct 
 	rule->replacement = strdup(from->replacement ? from->replacement : "$1");
 	if (!rule->separator || !rule->target || !rule->replacement)
 		return -ENOMEM;
-	err = regex_create(from->regex ? from->regex : "(.*)", &rule->regex, &inner);
+	err = regex_create(from->regex ? from->regex : "(.*)", REGEX_WHOLE, &rule->regex, &inner);
 	return err == -EINVAL ? why_set(why, err, "regex: %s", inner.text) : err;
 }
 

@@ -12,7 +12,7 @@ static struct regex *compile(const char *pattern)
 	struct regex *regex = NULL;
 	struct why why = {""};
 
-	if (regex_create(pattern, &regex, &why) != 0)
+	if (regex_create(pattern, REGEX_WHOLE, &regex, &why) != 0)
 		fail_msg("%s: %s", pattern, why.text);
 	return regex;
 }
@@ -66,6 +66,27 @@ static void whole_subjects(void **state)
 			fail_msg("'%s' on '%s': not %d", CASES[i].pattern, CASES[i].subject, CASES[i].matches);
 }
 
+static void parts_of_subjects(void **state)
+{
+	static const struct {
+		const char *pattern, *subject;
+		int matches;
+	} CASES[] = {
+		{"", "x", 1},	   {"oo", "xfoox", 1},	 {"^oo", "xfoox", 0}, {"oox$", "xfoox", 1}, {"oo$", "xfoox", 0},  {"a$", "a\n", 0},
+		{"a.c", "xa\ncx", 1}, {"(?i)FOO", "a food", 1}, {"bar", "foo", 0},  {"o{2}", "foo", 1},	  {"o", "\xffo", 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+		struct regex *regex = NULL;
+		struct why why = {""};
+		assert_int_equal(regex_create(CASES[i].pattern, REGEX_SOMEWHERE, &regex, &why), 0);
+		if (regex_match(regex, CASES[i].subject) != CASES[i].matches)
+			fail_msg("'%s' in '%s': not %d", CASES[i].pattern, CASES[i].subject, CASES[i].matches);
+		regex_destroy(regex);
+	}
+}
+
 static void refused(void **state)
 {
 	static const struct {
@@ -88,12 +109,12 @@ static void refused(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++) {
-		assert_int_equal(regex_create(BAD[i].pattern, &regex, &why), -EINVAL);
+		assert_int_equal(regex_create(BAD[i].pattern, i % 2 ? REGEX_SOMEWHERE : REGEX_WHOLE, &regex, &why), -EINVAL);
 		if (!strstr(why.text, BAD[i].why) || regex)
 			fail_msg("%s: %s", BAD[i].pattern, why.text);
 	}
 	memset(longer, 'a', REGEX_MAX + 1);
-	assert_int_equal(regex_create(longer, &regex, &why), -EINVAL);
+	assert_int_equal(regex_create(longer, REGEX_WHOLE, &regex, &why), -EINVAL);
 	free(longer);
 }
 
@@ -154,6 +175,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(whole_subjects),
+		cmocka_unit_test(parts_of_subjects),
 		cmocka_unit_test(refused),
 		cmocka_unit_test(replacements),
 		cmocka_unit_test(bounded_time),
