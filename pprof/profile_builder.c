@@ -427,8 +427,8 @@ static uint32_t hash_labels(const struct profile_builder *b, const struct labels
 	return (uint32_t)hash;
 }
 
-/* The run with these labels: a profile has few sets, and many samples of each. Returns its index or a negative errno. */
-static int64_t label_set(struct profile_builder *b, const struct profile_label *labels, size_t n)
+/* A profile has few sets, and many samples of each. */
+int64_t profile_builder_label_set(struct profile_builder *b, const struct profile_label *labels, size_t n)
 {
 	struct profile *p = b->p;
 	struct labels_content content = {labels, n};
@@ -499,22 +499,18 @@ static int reserve_sample(struct profile_builder *b, const struct sample_content
 	return err;
 }
 
-int64_t profile_builder_sample(struct profile_builder *b, const uint32_t *locations, size_t n_locations,
-			       const struct profile_label *labels, size_t n_labels, const int64_t *values)
+int64_t profile_builder_sample_of_set(struct profile_builder *b, const uint32_t *locations, size_t n_locations, uint32_t label_set, const int64_t *values)
 {
 	struct profile *p = b->p;
 	struct sample_content content = {.locations = locations, .n_locations = n_locations};
 	size_t slot;
 
-	if (!p->n_sample_types)
+	if (!p->n_sample_types || label_set >= b->label_sets.n)
 		return -EINVAL;
 	for (size_t i = 0; i < n_locations; i++)
 		if (locations[i] >= p->n_locations)
 			return -EINVAL;
-	int64_t set = label_set(b, labels, n_labels);
-	if (set < 0)
-		return set;
-	content.labels = b->runs[set];
+	content.labels = b->runs[label_set];
 	int err = reserve_sample(b, &content);
 	if (err < 0)
 		return err;
@@ -534,9 +530,20 @@ int64_t profile_builder_sample(struct profile_builder *b, const uint32_t *locati
 		memset(&p->values[(size_t)sample * p->n_sample_types], 0, p->n_sample_types * sizeof(p->values[0]));
 		index_add(&b->samples, slot, hash);
 	}
-	for (size_t i = 0; i < p->n_sample_types; i++)
-		p->values[(size_t)sample * p->n_sample_types + i] += values[i];
+	for (size_t i = 0; i < p->n_sample_types; i++) {
+		int64_t *value = &p->values[(size_t)sample * p->n_sample_types + i];
+		*value = (int64_t)((uint64_t)*value + (uint64_t)values[i]);
+	}
 	return sample;
+}
+
+int64_t profile_builder_sample(struct profile_builder *b, const uint32_t *locations, size_t n_locations,
+			       const struct profile_label *labels, size_t n_labels, const int64_t *values)
+{
+	if (!b->p->n_sample_types)
+		return -EINVAL;
+	int64_t set = profile_builder_label_set(b, labels, n_labels);
+	return set < 0 ? set : profile_builder_sample_of_set(b, locations, n_locations, (uint32_t)set, values);
 }
 
 /* ---- end ---- */

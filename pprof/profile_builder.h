@@ -28,9 +28,13 @@ int64_t profile_builder_function(struct profile_builder *b, const struct profile
 int64_t profile_builder_location(struct profile_builder *b, uint32_t mapping, uint64_t address,
 				 const struct profile_line *lines, size_t n_lines);
 /* Add a sample. locations: leaf first. labels: compared in the order given. A sample with the same
- * locations and labels as an earlier one adds its values to it. Samples with equal labels share them in the profile. */
+ * locations and labels as an earlier one adds its values to it (a sum past 2^63 wraps). Samples with equal labels share them in the profile. */
 int64_t profile_builder_sample(struct profile_builder *b, const uint32_t *locations, size_t n_locations,
 			       const struct profile_label *labels, size_t n_labels, const int64_t *values);
+
+/* The same in two steps, for many samples with equal labels: a set of labels; a sample of a set. */
+int64_t profile_builder_label_set(struct profile_builder *b, const struct profile_label *labels, size_t n_labels);
+int64_t profile_builder_sample_of_set(struct profile_builder *b, const uint32_t *locations, size_t n_locations, uint32_t label_set, const int64_t *values);
 
 /* Ends the building: the profile owns everything, the builder is empty and can only be destroyed. */
 int profile_builder_finish(struct profile_builder *b, struct profile **profile_out);
