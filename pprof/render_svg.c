@@ -122,7 +122,7 @@ static double x_of(const struct picture *p, int64_t value)
 
 static void put_frame(const struct picture *p, const struct flame_node *node)
 {
-	const char *name = p->tree->names[node->name], *module = profile_string(p->profile, node->module);
+	const char *name = p->tree->names[node->name], *module = p->tree->modules[node->module];
 	double x = MARGIN + x_of(p, node->start), width = x_of(p, node->value);
 	uint32_t y = HEAD + (p->depth - node->depth) * ROW;
 	int64_t total = p->tree->nodes[0].value;
@@ -218,7 +218,7 @@ int profile_write_svg(const struct profile *profile, uint32_t value, const struc
 		options = &DEFAULTS;
 	if (value == PROFILE_NONE)
 		value = profile_default_value(profile);
-	int err = flame_tree_create(profile, value, &tree);
+	int err = flame_tree_create(profile, value, NULL, &tree);
 	if (err < 0)
 		return err;
 	struct picture p = {
@@ -232,8 +232,8 @@ int profile_write_svg(const struct profile *profile, uint32_t value, const struc
 	choose_frames(&p, options->min_share > 0 ? options->min_share : SHARE_DEFAULT);
 	put_head(&p, options->title ? options->title : "Flame graph");
 	for (size_t i = 0; i < tree->n_nodes; i++)
-		if (tree->nodes[i].value >= p.min_value)
-			put_frame(&p, &tree->nodes[i]);
+		if (tree->nodes[tree->order[i]].value >= p.min_value)
+			put_frame(&p, &tree->nodes[tree->order[i]]);
 	fprintf(stream,
 		"<text id=\"details\" x=\"%d\" y=\"%u\" class=\"note\">hover for details, click to zoom, Escape to reset, "
 		"Ctrl-F to search</text>\n<script><![CDATA[\n%s]]></script>\n</svg>\n",

@@ -129,7 +129,7 @@ static void large_profiles(void **state)
 	assert_true(profile_builder_sample(b, stack, 2000, NULL, 0, (int64_t[]){50000}) >= 0);
 	assert_int_equal(profile_builder_finish(b, &profile), 0);
 	profile_builder_destroy(b);
-	assert_int_equal(flame_tree_create(profile, 0, &tree), 0);
+	assert_int_equal(flame_tree_create(profile, 0, NULL, &tree), 0);
 	assert_int_equal(tree->depth, 2000);
 	assert_int_equal(tree->nodes[0].value, 100000);
 	flame_tree_destroy(tree);
@@ -145,7 +145,7 @@ static void siblings_lie_side_by_side(void **state)
 	struct flame_tree *tree;
 
 	(void)state;
-	assert_int_equal(flame_tree_create(profile, 0, &tree), 0);
+	assert_int_equal(flame_tree_create(profile, 0, NULL, &tree), 0);
 	for (size_t i = 1; i < tree->n_nodes; i++) {
 		const struct flame_node *node = &tree->nodes[i], *parent = &tree->nodes[node->parent];
 		assert_true(node->parent < i);
@@ -158,7 +158,7 @@ static void siblings_lie_side_by_side(void **state)
 		}
 	}
 	flame_tree_destroy(tree);
-	assert_int_equal(flame_tree_create(profile, 9, &tree), -EINVAL);
+	assert_int_equal(flame_tree_create(profile, 9, NULL, &tree), -EINVAL);
 	profile_free(profile);
 }
 
