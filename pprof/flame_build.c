@@ -287,17 +287,6 @@ static int add_source(struct adding *a)
 
 /* --- both profiles ------------------------------------------------------------------------------------------- */
 
-/* The index of the sample type that is called as one of another profile. */
-static int64_t same_type(const struct profile *base, const struct profile *profile, uint32_t value)
-{
-	const char *type = profile_string(profile, profile->sample_types[value].type);
-
-	for (size_t i = 0; i < base->n_sample_types; i++)
-		if (strcmp(profile_string(base, base->sample_types[i].type), type) == 0)
-			return (int64_t)i;
-	return -EINVAL;
-}
-
 static int add_sources(struct adding *a, struct source *sources, size_t n)
 {
 	int err = 0;
@@ -322,7 +311,7 @@ static int build(struct flame_build *b, const struct profile *profile, uint32_t 
 {
 	AUTO_FREE struct adding *a = calloc(1, sizeof(*a));
 	AUTO_FREE struct source *sources = calloc(2, sizeof(*sources));
-	int64_t base_value = options->base ? same_type(options->base, profile, value) : 0;
+	int64_t base_value = options->base ? profile_value_like(options->base, profile, value) : 0;
 
 	if (base_value < 0)
 		return (int)base_value;

@@ -1,5 +1,6 @@
 #include "pprof/profile.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +37,17 @@ uint32_t profile_default_value(const struct profile *profile)
 		if (profile->sample_types[i].type == profile->default_sample_type)
 			return i;
 	return profile->n_sample_types ? (uint32_t)profile->n_sample_types - 1 : PROFILE_NONE;
+}
+
+int64_t profile_value_like(const struct profile *profile, const struct profile *other, uint32_t value)
+{
+	if (value >= other->n_sample_types)
+		return -EINVAL;
+	const char *type = profile_string(other, other->sample_types[value].type);
+	for (size_t i = 0; i < profile->n_sample_types; i++)
+		if (strcmp(profile_string(profile, profile->sample_types[i].type), type) == 0)
+			return (int64_t)i;
+	return -EINVAL;
 }
 
 int64_t profile_total(const struct profile *profile, uint32_t type)

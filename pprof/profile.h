@@ -113,6 +113,9 @@ const char *profile_string(const struct profile *profile, profile_str id);
  * `go tool pprof` chooses). PROFILE_NONE when there are no sample types. */
 uint32_t profile_default_value(const struct profile *profile);
 
+/* The index of a profile's sample type that is called as one of another profile (value: an index there). Returns it, or -EINVAL: there is none. */
+int64_t profile_value_like(const struct profile *profile, const struct profile *other, uint32_t value);
+
 /* Whether a location is the kernel's: its mapping's file is called "[kernel...". */
 bool profile_location_is_kernel(const struct profile *profile, const struct profile_location *location);
 
