@@ -96,7 +96,7 @@ static int reserve(struct flame_build *b, size_t more)
 	if (b->n + more > b->capacity) {
 		size_t capacity = b->capacity ? b->capacity + b->capacity / 2 : NODES_MIN;
 		if (grow(&b->keys, capacity, sizeof(b->keys[0])) < 0 || grow(&b->makers, capacity, sizeof(b->makers[0])) < 0 ||
-		    grow(&b->self, capacity, sizeof(b->self[0])) < 0 || grow(&b->base_self, capacity, sizeof(b->base_self[0])) < 0)
+		    grow(&b->self, capacity, sizeof(b->self[0])) < 0 || (b->has_base && grow(&b->base_self, capacity, sizeof(b->base_self[0])) < 0))
 			return -ENOMEM;
 		b->capacity = capacity;
 	}
@@ -109,7 +109,9 @@ static uint32_t make_node(struct flame_build *b, uint32_t parent, uint32_t frame
 {
 	b->keys[b->n] = (struct flame_node_key){parent, frame};
 	b->makers[b->n] = maker;
-	b->self[b->n] = b->base_self[b->n] = 0;
+	b->self[b->n] = 0;
+	if (b->has_base)
+		b->base_self[b->n] = 0;
 	return (uint32_t)b->n++;
 }
 
@@ -174,7 +176,7 @@ static int64_t process_frame(struct adding *a, const struct profile_sample *samp
 	if (s->processes[at].known && s->processes[at].labels == sample->first_label && s->processes[at].n_labels == sample->n_labels)
 		return s->processes[at].frame;
 	const char *process = profile_label_string(s->p, sample, "process");
-	int64_t frame = *process ? frame_set_named(&a->b->frames, process) : -1;
+	int64_t frame = *process ? frame_set_process(&a->b->frames, process) : -1;
 	if (frame < 0 && *process)
 		return frame;
 	s->processes[at].known = true;
@@ -321,7 +323,7 @@ static int build(struct flame_build *b, const struct profile *profile, uint32_t 
 	sources[0] = (struct source){.p = profile, .value = value, .room = INT64_MAX};
 	sources[1] = (struct source){
 		.p = options->base, .value = (uint32_t)base_value, .is_base = true, .first_maker = (uint32_t)profile->n_samples, .room = INT64_MAX};
-	int64_t root = frame_set_named(&b->frames, "all");
+	int64_t root = frame_set_process(&b->frames, "all");
 	int err = root < 0 ? (int)root : profile->n_samples >= UINT32_MAX ? -E2BIG : reserve(b, 1);
 	if (err == 0) {
 		make_node(b, 0, (uint32_t)root, 0);
@@ -335,7 +337,7 @@ static int build(struct flame_build *b, const struct profile *profile, uint32_t 
 
 int flame_build_init(struct flame_build *b, const struct profile *profile, uint32_t value, const struct flame_options *options)
 {
-	*b = (struct flame_build){0};
+	*b = (struct flame_build){.has_base = options->base};
 	if (getrandom(&b->seed, sizeof(b->seed), 0) != (ssize_t)sizeof(b->seed) || getrandom(&b->factor, sizeof(b->factor), 0) != (ssize_t)sizeof(b->factor))
 		return -EIO;
 	b->factor |= 1;

@@ -21,6 +21,7 @@ struct flame_build {
 	struct flame_node_key *keys;
 	uint32_t *makers; /* the sample that made each; those of the base count on */
 	int64_t *self, *base_self; /* base_self: NULL without a base */
+	bool has_base;
 	size_t n, capacity;
 	size_t n_cut;
 	struct flame_slot *slots;

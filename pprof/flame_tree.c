@@ -34,15 +34,17 @@ static bool add_up(struct layout *l)
 	const struct flame_build *b = l->b;
 
 	l->values = malloc(b->n * sizeof(l->values[0]));
-	l->base_values = malloc(b->n * sizeof(l->base_values[0]));
-	if (!l->values || !l->base_values)
+	l->base_values = b->has_base ? malloc(b->n * sizeof(l->base_values[0])) : NULL;
+	if (!l->values || (b->has_base && !l->base_values))
 		return false;
 	memcpy(l->values, b->self, b->n * sizeof(l->values[0]));
-	memcpy(l->base_values, b->base_self, b->n * sizeof(l->base_values[0]));
-	for (size_t i = b->n; i-- > 1;) {
+	for (size_t i = b->n; i-- > 1;)
 		l->values[b->keys[i].parent] += l->values[i];
+	if (!b->has_base)
+		return true;
+	memcpy(l->base_values, b->base_self, b->n * sizeof(l->base_values[0]));
+	for (size_t i = b->n; i-- > 1;)
 		l->base_values[b->keys[i].parent] += l->base_values[i];
-	}
 	return true;
 }
 
@@ -51,9 +53,12 @@ static bool add_up(struct layout *l)
 /* No child weighs more than its parent. */
 static double weight_of(const struct layout *l, size_t i)
 {
-	double total = l->values[0] ? (double)l->values[0] : 1, base_total = l->base_values[0] ? (double)l->base_values[0] : 1;
-	double share = (double)l->values[i] / total, base_share = (double)l->base_values[i] / base_total;
+	double share = (double)l->values[i];
 
+	if (!l->b->has_base)
+		return share;
+	share /= l->values[0] ? (double)l->values[0] : 1;
+	double base_share = (double)l->base_values[i] / (l->base_values[0] ? (double)l->base_values[0] : 1);
 	return share > base_share ? share : base_share;
 }
 
@@ -127,7 +132,9 @@ static int by_name(const void *a, const void *b, void *context)
 
 	if (!order && x->module != y->module)
 		order = strcmp(t->modules.texts[x->module], t->modules.texts[y->module]);
-	return order ? order : x->is_kernel - y->is_kernel;
+	if (!order)
+		order = x->is_kernel - y->is_kernel;
+	return order ? order : x->is_process - y->is_process;
 }
 
 /* The frames of kept nodes, by their names: frames_out; ranks_out: where each stands there. */
@@ -197,10 +204,11 @@ static void place(struct layout *l, uint32_t node, uint32_t at)
 		.file = frame->file,
 		.depth = node ? t->nodes[parent].depth + 1 : 0,
 		.is_kernel = frame->is_kernel,
+		.is_process = node && frame->is_process,
 		.value = l->values[node],
 		.self = b->self[node],
-		.base_value = l->base_values[node],
-		.base_self = b->base_self[node],
+		.base_value = b->has_base ? l->base_values[node] : 0,
+		.base_self = b->has_base ? b->base_self[node] : 0,
 	};
 	if (t->nodes[at].depth > t->depth)
 		t->depth = t->nodes[at].depth;

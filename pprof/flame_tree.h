@@ -26,6 +26,7 @@ struct flame_node {
 	uint32_t file;	 /* source of the function, where it is known; 0: none */
 	uint32_t depth;	 /* 0: the root */
 	bool is_kernel;
+	bool is_process; /* of the first level: the label */
 	int64_t value, self; /* of this frame and all that it called; of itself */
 	int64_t base_value, base_self;
 	int64_t start; /* sum of the values left of it */

@@ -41,12 +41,13 @@ void frame_set_deinit(struct frame_set *t)
 
 static bool same_frame(const struct frame_set *t, const struct named_frame *x, const struct named_frame *y)
 {
-	return x->name == y->name && x->is_kernel == y->is_kernel && (!t->by_module || x->module_base == y->module_base);
+	return x->name == y->name && x->is_kernel == y->is_kernel && x->is_process == y->is_process &&
+	       (!t->by_module || x->module_base == y->module_base);
 }
 
 static size_t slot_of(const struct frame_set *t, const struct named_frame *frame)
 {
-	uint64_t key[2] = {frame->name, (uint64_t)(t->by_module ? frame->module_base : 0) << 1 | frame->is_kernel};
+	uint64_t key[2] = {frame->name, (uint64_t)(t->by_module ? frame->module_base : 0) << 2 | (uint64_t)frame->is_process << 1 | frame->is_kernel};
 	size_t at = XXH3_64bits_withSeed(key, sizeof(key), t->seed) & (t->n_slots - 1);
 
 	while (t->slots[at] && !same_frame(t, &t->frames[t->slots[at] - 1], frame))
@@ -93,10 +94,10 @@ static int64_t intern(struct frame_set *t, const struct named_frame *frame)
 	return t->slots[slot] - 1;
 }
 
-int64_t frame_set_named(struct frame_set *t, const char *name)
+int64_t frame_set_process(struct frame_set *t, const char *name)
 {
 	int64_t id = string_set_add(&t->names, name);
-	struct named_frame frame = {.name = (uint32_t)id};
+	struct named_frame frame = {.name = (uint32_t)id, .is_process = true};
 
 	return id < 0 ? id : intern(t, &frame);
 }

@@ -11,6 +11,7 @@ struct named_frame {
 	uint32_t module, module_base; /* file of the mapping, and the last part of its path */
 	uint32_t file;		/* source, where any location knows it */
 	bool is_kernel;
+	bool is_process; /* of frame_set_process() */
 };
 
 struct frame_set {
@@ -37,7 +38,7 @@ void frame_set_deinit(struct frame_set *t);
 int frame_set_add(struct frame_set *t, const struct profile *profile, struct frame_map *map_out);
 void frame_map_deinit(struct frame_map *map);
 
-/* The frame that stands for a process, or whatever has a name and no module. Returns its number, -ENOMEM, -E2BIG. */
-int64_t frame_set_named(struct frame_set *t, const char *name);
+/* The frame that stands for a process. name: must live as long as the set. Returns its number, -ENOMEM, -E2BIG. */
+int64_t frame_set_process(struct frame_set *t, const char *name);
 
 #endif
