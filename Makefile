@@ -259,6 +259,10 @@ $(B)/fuzz/cfi_differential: $(patsubst %,$(B)/tests/%.o,fuzz/cfi_differential fu
 $(B)/tests/hostile/parse: $(B)/tests/hostile/parse.o $(B)/libhearth.a
 	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
 
+# Analyses of profiles, for tests/pprof/analysis_test.py to compare with go tool pprof's.
+$(B)/tests/pprof/analyze: $(B)/tests/pprof/analyze.o $(B)/libhearth.a
+	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
+
 # Requests of one window, and messages of one upload, for tests/upload/*_test.py to decode.
 $(B)/tests/upload/shape $(B)/tests/upload/debuginfo: $(B)/tests/upload/%: $(B)/tests/upload/%.o $(B)/libhearth.a
 	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
@@ -303,6 +307,9 @@ bench-store: $(B)/bench/store ## a store of 7 days: bytes a day, time of a windo
 	$(Q)$(B)/bench/store $(STORE_DAYS)
 $(B)/bench/store: $(B)/bench/store.o $(B)/tests/store/replay.o $(B)/libhearth.a
 	$(call say,LINK,$@)$(CC) $(LDFLAGS) -o $@ $^ -lm $(HEARTH_LDLIBS) $(LDLIBS)
+
+$(B)/bench/flame: $(B)/bench/flame.o $(B)/libhearth.a
+	$(call say,LINK,$@)$(CC) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
 
 bench-labels: $(B)/bench/labels ## what containers' and units' labels cost with 500 cgroups (root)
 	$(Q)$(B)/bench/labels

@@ -129,3 +129,9 @@ void json_bool(struct json_writer *w, const char *key, bool value)
 	begin_value(w, key);
 	fputs(value ? "true" : "false", w->stream);
 }
+
+void json_null(struct json_writer *w, const char *key)
+{
+	begin_value(w, key);
+	fputs("null", w->stream);
+}

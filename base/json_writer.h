@@ -25,5 +25,6 @@ void json_int(struct json_writer *w, const char *key, int64_t value);
 /* Not a number and infinite: null. */
 void json_double(struct json_writer *w, const char *key, double value);
 void json_bool(struct json_writer *w, const char *key, bool value);
+void json_null(struct json_writer *w, const char *key);
 
 #endif

@@ -220,7 +220,7 @@ static int64_t weighed(int64_t value, double weight)
 	if (weight == 1)
 		return value;
 	double product = (double)value * weight;
-	return product >= 9.2e18 ? INT64_MAX : product <= -9.2e18 ? INT64_MIN : llround(product);
+	return product >= 9.2e18 ? INT64_MAX : product <= -9.2e18 ? INT64_MIN : (int64_t)(product < 0 ? product - 0.5 : product + 0.5);
 }
 
 static int merge_sample(struct merging *m, struct profile_import *import, const struct profile *p, size_t index, uint32_t *stack)

@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 
+#include "pprof/flame_tree.h"
 #include "pprof/profile.h"
 
 /* One line per stack, root first: process;outermost;...;leaf count. Kernel frames end in _[k]. The first element is
@@ -33,6 +34,8 @@ int profile_write_text(const struct profile *profile, uint32_t value, size_t n_r
 struct profile_svg_options {
 	const char *title; /* NULL: "Flame graph" */
 	uint32_t width_px; /* 0: 1200 */
+	bool icicle;	   /* the root at the top */
+	const struct flame_options *tree; /* which part of it, and how; its base is not looked at. NULL: whole stacks */
 	double min_share;  /* frames below this share of the total are left out; 0: 0.0005. What is left out is said in the picture */
 };
 
@@ -40,5 +43,16 @@ struct profile_svg_options {
  * opened in a browser, without network. options may be NULL. */
 int profile_write_svg(const struct profile *profile, uint32_t value, const struct profile_svg_options *options,
 		      FILE *stream);
+
+/* The same of two profiles, of a sample type of the same name: red is more than in base, blue is less, in shares of their totals; as wide as the mean of both shares. -EINVAL: base has
+ * no such sample type. */
+int profile_write_diff_svg(const struct profile *profile, const struct profile *base, uint32_t value, const struct profile_svg_options *options, FILE *stream);
+
+/* For https://www.speedscope.app: a sampled profile of the default sample type, with weights; the outermost frames are the processes. name: what is shown as its title.
+ * Source: speedscope's file-format-spec.ts. */
+int profile_write_speedscope(const struct profile *profile, const char *name, FILE *stream);
+
+/* For https://profiler.firefox.com: a thread for each process name, of the default sample type. Source: the Firefox Profiler's docs-developer/CHANGELOG-formats.md and src/types. */
+int profile_write_firefox(const struct profile *profile, const char *name, FILE *stream);
 
 #endif
