@@ -1,6 +1,5 @@
 #include "base/json_writer.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,23 +13,52 @@ void json_writer_init(struct json_writer *w, FILE *stream)
 	*w = (struct json_writer){.stream = stream};
 }
 
+/* Streams are not locked: a writer has its own, and lists of numbers are long. */
+static void put(struct json_writer *w, char byte)
+{
+	putc_unlocked(byte, w->stream);
+}
+
+/* From behind: fprintf() takes five times as long. */
+static void put_number(struct json_writer *w, uint64_t value, bool negative)
+{
+	char digits[24], *at = digits + sizeof(digits);
+
+	do
+		*--at = (char)('0' + value % 10);
+	while (value /= 10);
+	if (negative)
+		*--at = '-';
+	fwrite_unlocked(at, 1, (size_t)(digits + sizeof(digits) - at), w->stream);
+}
+
+static void put_escape(struct json_writer *w, unsigned char byte)
+{
+	if (byte == '"' || byte == '\\')
+		fprintf(w->stream, "\\%c", byte);
+	else if (byte == '\n')
+		fputs("\\n", w->stream);
+	else if (byte == '\t')
+		fputs("\\t", w->stream);
+	else
+		fprintf(w->stream, "\\u%04x", byte);
+}
+
 static void write_escaped(struct json_writer *w, const char *text)
 {
-	fputc('"', w->stream);
-	for (const char *at = text; *at; at++) {
+	const char *plain = text, *at = text;
+
+	put(w, '"');
+	for (; *at; at++) {
 		unsigned char byte = (unsigned char)*at;
-		if (byte == '"' || byte == '\\')
-			fprintf(w->stream, "\\%c", byte);
-		else if (byte == '\n')
-			fputs("\\n", w->stream);
-		else if (byte == '\t')
-			fputs("\\t", w->stream);
-		else if (byte < 0x20)
-			fprintf(w->stream, "\\u%04x", byte);
-		else
-			fputc(byte, w->stream);
+		if (byte >= 0x20 && byte != '"' && byte != '\\')
+			continue;
+		fwrite_unlocked(plain, 1, (size_t)(at - plain), w->stream);
+		put_escape(w, byte);
+		plain = at + 1;
 	}
-	fputc('"', w->stream);
+	fwrite_unlocked(plain, 1, (size_t)(at - plain), w->stream);
+	put(w, '"');
 }
 
 static void write_text(struct json_writer *w, const char *text)
@@ -56,24 +84,24 @@ static void write_text(struct json_writer *w, const char *text)
 static void begin_value(struct json_writer *w, const char *key)
 {
 	if (w->needs_comma)
-		fputc(',', w->stream);
+		put(w, ',');
 	w->needs_comma = true;
 	if (!key)
 		return;
 	write_text(w, key);
-	fputc(':', w->stream);
+	put(w, ':');
 }
 
 static void begin_group(struct json_writer *w, const char *key, char bracket)
 {
 	begin_value(w, key);
-	fputc(bracket, w->stream);
+	put(w, bracket);
 	w->needs_comma = false;
 }
 
 static void end_group(struct json_writer *w, char bracket)
 {
-	fputc(bracket, w->stream);
+	put(w, bracket);
 	w->needs_comma = true;
 }
 
@@ -106,13 +134,13 @@ void json_string(struct json_writer *w, const char *key, const char *text)
 void json_uint(struct json_writer *w, const char *key, uint64_t value)
 {
 	begin_value(w, key);
-	fprintf(w->stream, "%" PRIu64, value);
+	put_number(w, value, false);
 }
 
 void json_int(struct json_writer *w, const char *key, int64_t value)
 {
 	begin_value(w, key);
-	fprintf(w->stream, "%" PRId64, value);
+	put_number(w, value < 0 ? -(uint64_t)value : (uint64_t)value, value < 0);
 }
 
 void json_double(struct json_writer *w, const char *key, double value)
