@@ -215,10 +215,9 @@ $(B)/tests/unit/agent_unwind_images_test $(B)/tests/unit/agent_unwind_spaces_tes
 $(B)/tests/unit/server-upload_http_exchange_test $(B)/tests/unit/server-upload_sink_sender_test \
 	$(B)/tests/unit/server-upload_upload_process_test: WITH := tests/unit/upload_server.c
 STORE_TESTS := $(B)/tests/store/replay.o $(B)/tests/store/profile_text.o
-$(B)/tests/unit/store_test $(B)/tests/unit/store_damage_test $(B)/tests/unit/store_summing_test \
-	$(B)/tests/unit/store_faults_test: $(STORE_TESTS)
-$(B)/tests/unit/store_test $(B)/tests/unit/store_damage_test $(B)/tests/unit/store_summing_test \
-	$(B)/tests/unit/store_faults_test: UNIT_LIBS := $(STORE_TESTS) -lm
+STORE_UNITS := $(patsubst %,$(B)/tests/unit/%_test,store store_damage store_summing store_faults store_reader)
+$(STORE_UNITS): $(STORE_TESTS)
+$(STORE_UNITS): UNIT_LIBS := $(STORE_TESTS) -lm
 UNIT_WRITERS := $(wildcard $(addprefix tests/unit/,cfi_writer.c dwarf_writer.c elf_writer.c))
 $(B)/tests/unit/%: tests/unit/%.c $(B)/libhearth.a $(UNIT_WRITERS) $(wildcard tests/unit/*.h tests/unit/walk_fixture.c tests/unit/stack_shapes.c tests/unit/upload_server.c)
 	@mkdir -p $(@D)

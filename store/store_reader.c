@@ -8,31 +8,8 @@
 
 #include "base/scope.h"
 #include "store/account.h"
-#include "store/folder.h"
-#include "store/segment.h"
+#include "store/store_query.h"
 #include "store/summing.h"
-#include "store/window.h"
-
-#define BUCKETS_MAX 100000
-
-struct store_reader {
-	struct folder folder;
-	struct compressor *compressor;
-	struct packing raw, packed;
-};
-
-/* A query on its way through the segments. */
-struct query {
-	struct store_reader *r;
-	const struct store_filter *filter;
-	struct segment *segment;
-	struct dictionary *dictionary; /* of the segment; its memory is used for one after another */
-	int (*window)(struct query *q, const struct window_head *head, const char *account); /* one that overlaps; non-zero ends it */
-	int (*begin)(struct query *q), (*end)(struct query *q); /* of a segment; may be NULL */
-	void *context;
-	struct window w; /* the last one loaded */
-	struct why *why;
-};
 
 int store_reader_open(const char *folder, struct store_reader **reader_out, struct why *why)
 {
@@ -94,8 +71,7 @@ static int load_chunk(void *context, uint64_t chunk, const uint8_t *bytes, size_
 	return err < 0 ? err : dictionary_decode(q->dictionary, q->r->raw.bytes, q->r->raw.n);
 }
 
-/* Samples of a window into q->w. Returns 0, 1 (it is damaged: the others may not be), or a negative errno. */
-static int load_window(struct query *q, const struct window_head *head)
+int query_load_window(struct query *q, const struct window_head *head)
 {
 	struct store_reader *r = q->r;
 
@@ -146,7 +122,7 @@ static int run_segment(struct query *q, bool needs_dictionary)
 		err = segment_windows(q->segment, 0, on_window, q);
 	if (err >= 0 && q->end) {
 		int end = q->end(q);
-		err = end < 0 ? end : err;
+		err = end ? end : err;
 	}
 	return err;
 }
@@ -173,8 +149,7 @@ static int run_sequence(struct query *q, uint64_t sequence, bool needs_dictionar
 	return err;
 }
 
-/* A damaged segment is passed over. Returns what a callback ended it with. */
-static int run_query(struct query *q, bool needs_dictionary)
+int query_run(struct query *q, bool needs_dictionary)
 {
 	struct folder_list list;
 
@@ -221,72 +196,142 @@ int store_reader_windows(struct store_reader *r, const struct store_filter *filt
 	struct listing l = {fn, context};
 	struct query q = {.r = r, .filter = filter, .window = list_window, .context = &l, .why = why};
 
-	return run_query(&q, false);
-}
-
-/* ---- which series ---- */
-
-static bool label_matches(const struct dictionary *d, const struct profile_label *label, const char *key, const char *value)
-{
-	char number[24];
-
-	if (strcmp(dictionary_string_at(d, label->key), key) != 0)
-		return false;
-	if (label->str)
-		return strcmp(dictionary_string_at(d, label->str), value) == 0;
-	snprintf(number, sizeof(number), "%" PRId64, label->num);
-	return strcmp(number, value) == 0;
-}
-
-static bool set_matches(const struct dictionary *d, uint32_t set, const struct store_filter *filter)
-{
-	const struct dictionary_label_set *labels = &d->label_sets[set];
-
-	for (size_t f = 0; f < filter->n_labels; f++) {
-		bool found = false;
-		for (uint32_t i = 0; i < labels->n && !found; i++)
-			found = label_matches(d, &d->labels[labels->first + i], filter->labels[f].key, filter->labels[f].value);
-		if (!found)
-			return false;
-	}
-	return true;
-}
-
-/* For each label set of the dictionary, whether the filter lets it through. NULL: no memory. */
-static bool *matching_sets(const struct dictionary *d, const struct store_filter *filter)
-{
-	uint32_t n = d->n.tables[DICTIONARY_LABEL_SETS];
-	bool *matches = malloc(n + 1);
-
-	for (uint32_t i = 0; matches && i < n; i++)
-		matches[i] = set_matches(d, i, filter);
-	return matches;
+	return query_run(&q, false);
 }
 
 /* ---- sum ---- */
 
 struct sum {
 	struct summing *summing;
-	bool *matches;
+	uint32_t *places; /* for each series of the segment: summing_add() */
 };
+
+/* The numbers of label sets that have only some of the labels left: for each set, PROFILE_NONE for those that do not match. */
+static int keep_labels(struct dictionary *d, const struct store_filter *filter, const bool *matches, uint32_t *kept)
+{
+	uint32_t n = d->n.tables[DICTIONARY_LABEL_SETS];
+	AUTO_FREE struct profile_label *left = NULL;
+	size_t capacity = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct dictionary_label_set set = d->label_sets[i];
+		size_t n_left = 0;
+		kept[i] = PROFILE_NONE;
+		if (!matches[i])
+			continue;
+		if (set.n > capacity) {
+			capacity = 2 * (size_t)set.n;
+			free(take_ptr(left));
+			left = malloc(capacity * sizeof(*left));
+			if (!left)
+				return -ENOMEM;
+		}
+		for (uint32_t k = 0; k < set.n; k++)
+			for (size_t f = 0; f < filter->n_keep; f++)
+				if (strcmp(dictionary_string_at(d, d->labels[set.first + k].key), filter->keep[f]) == 0)
+					left[n_left++] = d->labels[set.first + k];
+		int64_t number = dictionary_label_set(d, left, n_left);
+		if (number < 0)
+			return (int)number;
+		kept[i] = (uint32_t)number;
+	}
+	return 0;
+}
+
+/* Numbers of series in the order of their new label sets, those first whose set was that before. */
+static int order_series(const struct dictionary *d, const uint32_t *sets, uint32_t *order)
+{
+	uint32_t n = d->n.tables[DICTIONARY_SERIES], n_sets = d->n.tables[DICTIONARY_LABEL_SETS], at = 0;
+	AUTO_FREE uint32_t *ends = calloc((size_t)n_sets + 1, sizeof(*ends));
+
+	if (!ends)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n; i++)
+		ends[sets[i]]++;
+	for (uint32_t i = 0; i < n_sets; i++) {
+		uint32_t begin = at;
+		at += ends[i];
+		ends[i] = begin;
+	}
+	for (int changed = 0; changed < 2; changed++)
+		for (uint32_t i = 0; i < n; i++)
+			if ((sets[i] != d->series[i].labels) == changed)
+				order[ends[sets[i]]++] = i;
+	return 0;
+}
+
+/* Series of one stack whose label sets have become equal get one place: the one of them that has that set already, if there is one (also when it is filtered out), or the first, whose
+ * set it becomes. So no series is twice in the dictionary. */
+static int join_series(struct dictionary *d, const uint32_t *kept, uint32_t *places)
+{
+	uint32_t n = d->n.tables[DICTIONARY_SERIES];
+	size_t n_stacks = d->n.tables[DICTIONARY_STACKS];
+	AUTO_FREE uint32_t *sets = malloc(((size_t)n + 1) * sizeof(*sets)), *order = malloc(((size_t)n + 1) * sizeof(*order));
+	AUTO_FREE uint32_t *first = malloc(n_stacks * sizeof(*first)), *of_set = calloc(n_stacks, sizeof(*of_set));
+
+	if (!sets || !order || !first || !of_set)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t set = d->series[i].labels;
+		sets[i] = kept[set] == PROFILE_NONE ? set : kept[set];
+		places[i] = kept[set];
+	}
+	int err = order_series(d, sets, order);
+	for (uint32_t k = 0; k < n && err == 0; k++) {
+		uint32_t i = order[k], stack = d->series[i].stack;
+		if (of_set[stack] != sets[i] + 1) {
+			of_set[stack] = sets[i] + 1;
+			first[stack] = i;
+			d->series[i].labels = sets[i];
+		}
+		places[i] = places[i] == PROFILE_NONE ? PROFILE_NONE : first[stack];
+	}
+	return err;
+}
+
+static int place_series(struct dictionary *d, const struct store_filter *filter, uint32_t *places)
+{
+	AUTO_FREE bool *matches = query_matching_sets(d, filter);
+
+	if (!matches)
+		return -ENOMEM;
+	if (!filter->keep) {
+		for (uint32_t i = 0; i < d->n.tables[DICTIONARY_SERIES]; i++)
+			places[i] = matches[d->series[i].labels] ? i : PROFILE_NONE;
+		return 0;
+	}
+	AUTO_FREE uint32_t *kept = malloc((size_t)d->n.tables[DICTIONARY_LABEL_SETS] * sizeof(*kept));
+	int err = kept ? keep_labels(d, filter, matches, kept) : -ENOMEM;
+	return err < 0 ? err : join_series(d, kept, places);
+}
+
+static bool is_part(const struct store_filter *filter)
+{
+	return filter->n_labels || filter->match;
+}
 
 static int sum_begin(struct query *q)
 {
 	struct sum *sum = q->context;
 
-	free(sum->matches);
-	sum->matches = q->filter->n_labels ? matching_sets(q->dictionary, q->filter) : NULL;
-	return sum->matches || !q->filter->n_labels ? summing_begin(sum->summing, q->dictionary) : -ENOMEM;
+	free(take_ptr(sum->places));
+	if (is_part(q->filter) || q->filter->keep) {
+		sum->places = malloc(((size_t)q->dictionary->n.tables[DICTIONARY_SERIES] + 1) * sizeof(*sum->places));
+		int err = sum->places ? place_series(q->dictionary, q->filter, sum->places) : -ENOMEM;
+		if (err < 0)
+			return err;
+	}
+	return summing_begin(sum->summing, q->dictionary);
 }
 
 static int sum_window(struct query *q, const struct window_head *head, const char *account)
 {
 	struct sum *sum = q->context;
 
-	int err = load_window(q, head);
+	int err = query_load_window(q, head);
 	if (err)
 		return err < 0 ? err : 0;
-	return summing_add(sum->summing, &q->w, sum->matches, q->filter->n_labels ? NULL : account);
+	return summing_add(sum->summing, &q->w, sum->places, is_part(q->filter) ? NULL : account);
 }
 
 static int sum_end(struct query *q)
@@ -301,184 +346,12 @@ int store_reader_sum(struct store_reader *r, const struct store_filter *filter, 
 
 	int err = summing_create(&sum.summing);
 	if (err == 0)
-		err = run_query(&q, true);
+		err = query_run(&q, true);
 	if (err == 0)
 		err = summing_finish(sum.summing, profile_out);
 	if (err == -ENOENT && !why->text[0])
 		why_set(why, err, "the store in '%s' has no window of that time", r->folder.path);
-	free(sum.matches);
+	free(sum.places);
 	summing_destroy(sum.summing);
-	return err;
-}
-
-/* ---- time line ---- */
-
-/* Values by label: a table of strings, and for each a row of buckets. */
-struct timeline {
-	const char *label;
-	int64_t from_ns, to_ns;
-	size_t n_buckets;
-	struct dictionary *names; /* its strings only: name i is string i */
-	int64_t *values;	  /* names * n_buckets */
-	size_t n_names;
-	bool *matches;
-	uint32_t *name_of; /* for each label set of the segment, PROFILE_NONE: filtered out */
-	int64_t *window;   /* the window's values by name */
-};
-
-static const char *label_text(const struct dictionary *d, uint32_t set, const char *key, char number[24])
-{
-	const struct dictionary_label_set *labels = &d->label_sets[set];
-
-	for (uint32_t i = 0; i < labels->n; i++) {
-		const struct profile_label *label = &d->labels[labels->first + i];
-		if (strcmp(dictionary_string_at(d, label->key), key) != 0)
-			continue;
-		if (label->str)
-			return dictionary_string_at(d, label->str);
-		snprintf(number, 24, "%" PRId64, label->num);
-		return number;
-	}
-	return "";
-}
-
-static int timeline_rows(struct timeline *t)
-{
-	size_t n = t->names->n.tables[DICTIONARY_STRINGS];
-
-	if (n == t->n_names)
-		return 0;
-	if (n > SIZE_MAX / sizeof(int64_t) / t->n_buckets || n * t->n_buckets > (1u << 27))
-		return -E2BIG;
-	int64_t *values = realloc(t->values, n * t->n_buckets * sizeof(*values));
-	if (!values)
-		return -ENOMEM;
-	memset(values + t->n_names * t->n_buckets, 0, (n - t->n_names) * t->n_buckets * sizeof(*values));
-	t->values = values;
-	int64_t *window = realloc(t->window, n * sizeof(*window));
-	if (!window)
-		return -ENOMEM;
-	t->window = window;
-	t->n_names = n;
-	return 0;
-}
-
-static int timeline_begin(struct query *q)
-{
-	struct timeline *t = q->context;
-	uint32_t n = q->dictionary->n.tables[DICTIONARY_LABEL_SETS];
-	char number[24];
-
-	free(t->matches);
-	free(t->name_of);
-	t->matches = matching_sets(q->dictionary, q->filter);
-	t->name_of = malloc((n + 1) * sizeof(*t->name_of));
-	if (!t->matches || !t->name_of)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < n; i++) {
-		const char *text = t->label ? label_text(q->dictionary, i, t->label, number) : "";
-		int64_t name = t->matches[i] ? dictionary_string(t->names, text, strlen(text)) : (int64_t)PROFILE_NONE;
-		if (name < 0)
-			return (int)name;
-		t->name_of[i] = (uint32_t)name;
-	}
-	return timeline_rows(t);
-}
-
-/* The share of a value that lies before some time in a window: shares of parts sum up to the whole. */
-static int64_t share_before(int64_t value, int64_t at, int64_t begin, int64_t end)
-{
-	if (at <= begin)
-		return 0;
-	return at >= end ? value : (int64_t)((__int128)value * (at - begin) / (end - begin));
-}
-
-static int64_t bucket_begin(const struct timeline *t, size_t bucket)
-{
-	return t->from_ns + (int64_t)((__int128)(t->to_ns - t->from_ns) * (__int128)bucket / (__int128)t->n_buckets);
-}
-
-static size_t bucket_at(const struct timeline *t, int64_t at)
-{
-	if (at <= t->from_ns)
-		return 0;
-	size_t bucket = (size_t)((__int128)(at - t->from_ns) * (__int128)t->n_buckets / (t->to_ns - t->from_ns));
-	return bucket < t->n_buckets ? bucket : t->n_buckets - 1;
-}
-
-/* A window that is longer than a bucket is spread over those that it covers. */
-static void spread(struct timeline *t, const struct window_head *head)
-{
-	int64_t begin = head->time_ns, end = head->end_ns > begin ? head->end_ns : begin + 1;
-
-	for (size_t b = bucket_at(t, begin); b < t->n_buckets && (b == 0 || bucket_begin(t, b) < end); b++) {
-		int64_t low = bucket_begin(t, b), high = bucket_begin(t, b + 1);
-		if (high <= begin)
-			continue;
-		for (size_t i = 0; i < t->n_names; i++)
-			if (t->window[i])
-				t->values[i * t->n_buckets + b] += share_before(t->window[i], high, begin, end) -
-								   share_before(t->window[i], low, begin, end);
-		if (high >= end)
-			break;
-	}
-}
-
-static int timeline_window(struct query *q, const struct window_head *head, const char *account)
-{
-	struct timeline *t = q->context;
-
-	(void)account;
-	int err = load_window(q, head);
-	if (err || !q->w.shape.n_types)
-		return err < 0 ? err : 0;
-	uint32_t types = q->w.shape.n_types, type = types - 1;
-	for (uint32_t i = types; i-- > 0 && q->w.shape.default_type;)
-		if (q->w.shape.types[i].type == q->w.shape.default_type)
-			type = i;
-	memset(t->window, 0, t->n_names * sizeof(*t->window));
-	for (size_t i = 0; i < q->w.n; i++) {
-		uint32_t name = t->name_of[q->dictionary->series[q->w.series[i]].labels];
-		if (name != PROFILE_NONE)
-			t->window[name] = (int64_t)((uint64_t)t->window[name] + (uint64_t)q->w.values[i * types + type]);
-	}
-	spread(t, head);
-	return 0;
-}
-
-static int tell_buckets(const struct timeline *t, store_bucket_fn fn, void *context)
-{
-	for (size_t b = 0; b < t->n_buckets; b++) {
-		for (size_t i = 0; i < t->n_names; i++) {
-			struct store_bucket bucket = {bucket_begin(t, b), dictionary_string_at(t->names, (uint32_t)i),
-						      t->values[i * t->n_buckets + b]};
-			int result = bucket.value ? fn(context, &bucket) : 0;
-			if (result)
-				return result;
-		}
-	}
-	return 0;
-}
-
-int store_reader_timeline(struct store_reader *r, const struct store_filter *filter, const char *label, size_t n_buckets, store_bucket_fn fn,
-			  void *context, struct why *why)
-{
-	struct timeline t = {.label = label, .from_ns = filter->from_ns, .to_ns = filter->to_ns, .n_buckets = n_buckets};
-	struct query q = {.r = r, .filter = filter, .window = timeline_window, .begin = timeline_begin, .context = &t, .why = why};
-	int64_t length;
-
-	why->text[0] = '\0';
-	if (!n_buckets || n_buckets > BUCKETS_MAX || __builtin_sub_overflow(t.to_ns, t.from_ns, &length) || length <= 0)
-		return why_set(why, -EINVAL, "a time line needs a begin, a later end, and 1 to %d buckets", BUCKETS_MAX);
-	int err = dictionary_create(&t.names);
-	if (err == 0)
-		err = run_query(&q, true);
-	if (err == 0)
-		err = tell_buckets(&t, fn, context);
-	dictionary_destroy(t.names);
-	free(t.values);
-	free(t.window);
-	free(t.matches);
-	free(t.name_of);
 	return err;
 }

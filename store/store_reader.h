@@ -4,6 +4,8 @@
 #ifndef HEARTH_STORE_STORE_READER_H
 #define HEARTH_STORE_STORE_READER_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/why.h"
@@ -11,13 +13,25 @@
 
 struct store_reader;
 
+/* A label as text; a number in decimal. */
+struct store_label {
+	const char *key, *text;
+};
+
 /* Which samples. Strings are borrowed for the call; NULL: any. */
 struct store_filter {
 	int64_t from_ns, to_ns;		       /* wall clock; windows that overlap [from, to); to_ns 0: no end */
 	struct {
-		const char *key, *value;       /* sample label; a number is compared in decimal */
+		const char *key, *value;       /* sample label; a number is compared in decimal; "": samples without it */
 	} labels[8];
 	size_t n_labels;
+	/* What else a sample's labels must be: asked for each label set of each segment, once or twice. NULL: nothing. */
+	bool (*match)(void *context, const struct store_label *labels, size_t n);
+	void *match_context;
+	/* Of a sum: the keys of the labels that stay; samples that differ in others only become one. NULL: all stay. */
+	const char *const *keep;
+	size_t n_keep;
+	const char *type; /* of time lines and labels: the sample type that is counted; NULL: the default one */
 };
 
 /* What a window is, without its samples. */
@@ -41,6 +55,23 @@ int store_reader_sum(struct store_reader *r, const struct store_filter *filter, 
 typedef int (*store_window_fn)(void *context, const struct store_window *window);
 int store_reader_windows(struct store_reader *r, const struct store_filter *filter, store_window_fn fn, void *context, struct why *why);
 
+/* The labels of samples that the filter lets through, with the sum of their values. The same labels come once for each segment. */
+struct store_label_total {
+	const struct store_label *labels; /* borrowed for the call */
+	size_t n;
+	int64_t value;
+};
+typedef int (*store_labels_fn)(void *context, const struct store_label_total *total); /* non-zero ends it, and is returned */
+int store_reader_labels(struct store_reader *r, const struct store_filter *filter, store_labels_fn fn, void *context, struct why *why);
+
+/* A sample type, borrowed for the call; the same one comes once for each segment, as the first window of the time in it has it. */
+struct store_type {
+	const char *type, *unit, *period_type, *period_unit;
+	bool is_default;
+};
+typedef int (*store_type_fn)(void *context, const struct store_type *type);
+int store_reader_types(struct store_reader *r, const struct store_filter *filter, store_type_fn fn, void *context, struct why *why);
+
 /* One row of a time line: the value of a label's value in a bucket. */
 struct store_bucket {
 	int64_t time_ns; /* of its begin */
@@ -52,6 +83,19 @@ typedef int (*store_bucket_fn)(void *context, const struct store_bucket *bucket)
  * A window longer than a bucket is spread evenly over those that it covers. -EINVAL: no buckets, or to is not behind from. */
 int store_reader_timeline(struct store_reader *r, const struct store_filter *filter, const char *label, size_t n_buckets, store_bucket_fn fn,
 			  void *context, struct why *why);
+
+/* The same by several labels, and within a limit of memory. */
+#define STORE_ROW_SEPARATOR '\n'
+struct store_rows {
+	const char *const *keys; /* a row's label: the values of these labels, STORE_ROW_SEPARATOR between them */
+	size_t n_keys;
+	const char *const *only; /* rows that are told; all others become one, whose label is NULL. NULL: all are told */
+	size_t n_only;
+	size_t n_buckets;
+	size_t values_max; /* rows times buckets; beyond it -E2BIG. 0: 2^27 (1 GiB) */
+};
+int store_reader_timeline_by(struct store_reader *r, const struct store_filter *filter, const struct store_rows *rows, store_bucket_fn fn, void *context,
+			     struct why *why);
 
 void store_reader_close(struct store_reader *r);
 

@@ -148,7 +148,7 @@ static int add_head(struct summing *s, const struct window *w, const char *accou
 	return 0;
 }
 
-int summing_add(struct summing *s, const struct window *w, const bool *matches, const char *account)
+int summing_add(struct summing *s, const struct window *w, const uint32_t *places, const char *account)
 {
 	uint32_t types = w->shape.n_types;
 
@@ -159,11 +159,10 @@ int summing_add(struct summing *s, const struct window *w, const bool *matches, 
 		s->left_out++;
 		return 0;
 	}
-	const struct dictionary_series *all = s->d->series;
 	const int64_t *values = w->values;
 	for (size_t i = 0; i < w->n; i++, values += types) {
-		uint32_t series = w->series[i];
-		if (matches && !matches[all[series].labels])
+		uint32_t series = places ? places[w->series[i]] : w->series[i];
+		if (series == PROFILE_NONE)
 			continue;
 		int64_t *sum = &s->values[(size_t)series * types];
 		s->seen[series] = true;

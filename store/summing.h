@@ -9,8 +9,8 @@ struct summing;
 int summing_create(struct summing **summing_out);
 /* The windows that follow are of this dictionary, which is borrowed until summing_end(). Returns 0 or -ENOMEM, as all of these. */
 int summing_begin(struct summing *s, struct dictionary *d);
-/* matches: for each label set, whether its samples count; NULL: all do. account may be NULL. A window whose sample types are others than the first one's is left out, and counted. */
-int summing_add(struct summing *s, const struct window *w, const bool *matches, const char *account);
+/* places: for each series, the one to which its values are added (of the same stack), or PROFILE_NONE: they do not count; NULL: to itself. account may be NULL. A window whose sample types are others than the first one's is left out, and counted. */
+int summing_add(struct summing *s, const struct window *w, const uint32_t *places, const char *account);
 /* d: the dictionary, NULL when it was kept: the first one's numbers are used on. */
 int summing_end(struct summing *s, struct dictionary **d);
 /* -ENOENT: there was no window. */

@@ -56,7 +56,7 @@ static struct dictionary *decoded(const struct dictionary *d)
 }
 
 /* One segment of n windows; every: which of them are summed. */
-static void add_segment(struct summing *s, struct profile *const *windows, size_t n, size_t every, bool with_matches)
+static void add_segment(struct summing *s, struct profile *const *windows, size_t n, size_t every, bool with_places)
 {
 	struct dictionary *writer;
 	struct window w[WINDOWS];
@@ -66,16 +66,17 @@ static void add_segment(struct summing *s, struct profile *const *windows, size_
 		assert_int_equal(window_from_profile(&w[i], writer, windows[i]), 0);
 	struct dictionary *d = decoded(writer);
 	dictionary_destroy(writer);
-	bool *matches = malloc(d->n.tables[DICTIONARY_LABEL_SETS] + 1);
-	memset(matches, 1, d->n.tables[DICTIONARY_LABEL_SETS]);
+	uint32_t *places = malloc((d->n.tables[DICTIONARY_SERIES] + 1) * sizeof(*places));
+	for (uint32_t i = 0; i < d->n.tables[DICTIONARY_SERIES]; i++)
+		places[i] = i;
 	assert_int_equal(summing_begin(s, d), 0);
 	for (size_t i = 0; i < n; i += every)
-		assert_int_equal(summing_add(s, &w[i], with_matches ? matches : NULL, w[i].account), 0);
+		assert_int_equal(summing_add(s, &w[i], with_places ? places : NULL, w[i].account), 0);
 	assert_int_equal(summing_end(s, &d), 0);
 	for (size_t i = 0; i < n; i++)
 		window_deinit(&w[i]);
 	dictionary_destroy(d);
-	free(matches);
+	free(places);
 }
 
 static char *expected(struct profile *const *windows, size_t n, size_t every)
@@ -100,14 +101,14 @@ static char *expected(struct profile *const *windows, size_t n, size_t every)
 	return text;
 }
 
-static void assert_sum(struct fixture *f, size_t segments, size_t every, bool with_matches)
+static void assert_sum(struct fixture *f, size_t segments, size_t every, bool with_places)
 {
 	struct summing *s;
 	struct profile *profile;
 
 	assert_int_equal(summing_create(&s), 0);
 	for (size_t i = 0; i < segments; i++)
-		add_segment(s, &f->windows[i * WINDOWS], WINDOWS, every, with_matches);
+		add_segment(s, &f->windows[i * WINDOWS], WINDOWS, every, with_places);
 	assert_int_equal(summing_finish(s, &profile), 0);
 	summing_destroy(s);
 	char *wanted = expected(f->windows, segments * WINDOWS, every), *text = profile_text(profile);
