@@ -163,3 +163,9 @@ void json_null(struct json_writer *w, const char *key)
 	begin_value(w, key);
 	fputs("null", w->stream);
 }
+
+void json_raw(struct json_writer *w, const char *key, const char *text, size_t n)
+{
+	begin_value(w, key);
+	fwrite_unlocked(text, 1, n, w->stream);
+}

@@ -4,6 +4,7 @@
 #define HEARTH_BASE_JSON_WRITER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -26,5 +27,7 @@ void json_int(struct json_writer *w, const char *key, int64_t value);
 void json_double(struct json_writer *w, const char *key, double value);
 void json_bool(struct json_writer *w, const char *key, bool value);
 void json_null(struct json_writer *w, const char *key);
+/* text: a value that is JSON already. */
+void json_raw(struct json_writer *w, const char *key, const char *text, size_t n);
 
 #endif

@@ -86,6 +86,9 @@ int store_reader_timeline(struct store_reader *r, const struct store_filter *fil
 
 /* The same by several labels, and within a limit of memory. */
 #define STORE_ROW_SEPARATOR '\n'
+struct store_counted {
+	char type[64], unit[64]; /* cut to that */
+};
 struct store_rows {
 	const char *const *keys; /* a row's label: the values of these labels, STORE_ROW_SEPARATOR between them */
 	size_t n_keys;
@@ -93,6 +96,7 @@ struct store_rows {
 	size_t n_only;
 	size_t n_buckets;
 	size_t values_max; /* rows times buckets; beyond it -E2BIG. 0: 2^27 (1 GiB) */
+	struct store_counted *counted; /* filled with what is counted, "" when nothing was; NULL: nobody asks */
 };
 int store_reader_timeline_by(struct store_reader *r, const struct store_filter *filter, const struct store_rows *rows, store_bucket_fn fn, void *context,
 			     struct why *why);

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,6 +125,14 @@ static void spread(struct timeline *t, const struct window_head *head)
 	}
 }
 
+static void tell_counted(const struct query *q, uint32_t type, struct store_counted *counted)
+{
+	struct profile_value_type counts = q->w.shape.types[type];
+
+	snprintf(counted->type, sizeof(counted->type), "%s", dictionary_string_at(q->dictionary, counts.type));
+	snprintf(counted->unit, sizeof(counted->unit), "%s", dictionary_string_at(q->dictionary, counts.unit));
+}
+
 static int timeline_window(struct query *q, const struct window_head *head, const char *account)
 {
 	struct timeline *t = q->context;
@@ -135,6 +144,8 @@ static int timeline_window(struct query *q, const struct window_head *head, cons
 	uint32_t types = q->w.shape.n_types, type = query_value(q);
 	if (type == PROFILE_NONE)
 		return 0;
+	if (t->rows->counted && !t->rows->counted->type[0])
+		tell_counted(q, type, t->rows->counted);
 	memset(t->window, 0, t->n_rows * sizeof(*t->window));
 	for (size_t i = 0; i < q->w.n; i++) {
 		uint32_t row = t->row_of[q->dictionary->series[q->w.series[i]].labels];
@@ -185,6 +196,8 @@ int store_reader_timeline_by(struct store_reader *r, const struct store_filter *
 	why->text[0] = '\0';
 	if (!t.n_buckets || t.n_buckets > BUCKETS_MAX || __builtin_sub_overflow(t.to_ns, t.from_ns, &length) || length <= 0)
 		return why_set(why, -EINVAL, "a time line needs a begin, a later end, and 1 to %d buckets", BUCKETS_MAX);
+	if (rows->counted)
+		*rows->counted = (struct store_counted){"", ""};
 	int err = begin_rows(&t);
 	if (err == 0)
 		err = query_run(&q, true);
