@@ -27,7 +27,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pr
 HEARTH_CFLAGS := -std=gnu11 $(if $(SAN),-O1,-O2) -g -fno-omit-frame-pointer -fstack-protector-strong $(WARNINGS) \
 		 $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all,-D_FORTIFY_SOURCE=2)
 HEARTH_CPPFLAGS := -D_GNU_SOURCE -DHEARTH_VERSION='"$(VERSION)"' -I. -isystem $(B)
-HEARTH_LDLIBS := -lbpf -lseccomp -lunwind-x86_64 -lprotobuf-c -lz -lzstd -llzma -lxxhash -liberty -lpcre2-8 -lmd -lsqlite3
+HEARTH_LDLIBS := -lbpf -lseccomp -lunwind-x86_64 -lprotobuf-c -lz -lzstd -llzma -lxxhash -liberty -lpcre2-8 -lmd -lsqlite3 -l:libjson-c.a
 LDSAN := $(if $(SAN),-fsanitize=$(SAN))
 
 ifneq ($(shell command -v pkg-config 2>/dev/null),)
@@ -36,11 +36,11 @@ endif
 # Debian 12 keeps libiberty's header below its own folder.
 HEARTH_CPPFLAGS += -isystem /usr/include/libiberty
 
-FOLDERS  := agent base debuginfod pprof server-upload store symbolizer
+FOLDERS  := agent base debuginfod pprof server-upload store symbolizer web
 SRCS     := $(sort $(wildcard $(addsuffix /*.c,$(FOLDERS))))
-LIB_OBJS := $(patsubst %.c,$(B)/%.o,$(filter-out agent/main.c,$(SRCS))) $(B)/pprof/profile.pb-c.o
+LIB_OBJS := $(patsubst %.c,$(B)/%.o,$(filter-out agent/main.c,$(SRCS))) $(B)/pprof/profile.pb-c.o $(B)/web/querier.pb-c.o
 UNIT     := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(sort $(wildcard tests/unit/*_test.c)))
-GENERATED := $(B)/bpf/sample.skel.h $(B)/pprof/profile.pb-c.h $(B)/pprof/flame_assets.h
+GENERATED := $(B)/bpf/sample.skel.h $(B)/pprof/profile.pb-c.h $(B)/web/querier.pb-c.h $(B)/pprof/flame_assets.h
 
 .DEFAULT_GOAL := all
 .PHONY: all help deps test-deps bench-deps run test test-unit test-asan test-store test-valgrind test-system test-kernels test-setup \
@@ -68,13 +68,13 @@ $(B)/%.o: %.c | $(GENERATED)
 	$(call say,CC,$@)$(CC) $(HEARTH_CPPFLAGS) $(CPPFLAGS) $(HEARTH_CFLAGS) $(CFLAGS) -MD -MP -c -o $@ $<
 
 # Generated code is not held to our warnings.
-$(B)/pprof/profile.pb-c.o: $(B)/pprof/profile.pb-c.c
+$(B)/%.pb-c.o: $(B)/%.pb-c.c
 	$(call say,CC,$@)$(CC) -D_GNU_SOURCE -I$(B) -O2 -g $(LDSAN) $(CFLAGS) -c -o $@ $<
 
-$(B)/pprof/profile.pb-c.c: $(B)/pprof/profile.pb-c.h ;
-$(B)/pprof/profile.pb-c.h: pprof/profile.proto
+$(B)/%.pb-c.c: $(B)/%.pb-c.h ;
+$(B)/%.pb-c.h: %.proto
 	@mkdir -p $(@D)
-	$(call say,PROTOC,$@)$(PROTOC) --c_out=$(B)/pprof -Ipprof $<
+	$(call say,PROTOC,$@)$(PROTOC) --c_out=$(@D) -I$(<D) $<
 
 # The flame graph's style and script, as C strings.
 $(B)/pprof/flame_assets.h: pprof/flame.css pprof/flame.js
@@ -97,7 +97,7 @@ compile_commands.json: $(SRCS) Makefile ## for editors and clang tools
 	$(call say,JSON,$@)(echo '['; first=; for file in $(SRCS); do echo "$$first{\"directory\":\"$(CURDIR)\",\"file\":\"$$file\"," \
 		"\"command\":\"$(CC) $(subst ",\\\",$(HEARTH_CPPFLAGS) $(HEARTH_CFLAGS)) -c $$file\"}"; first=,; done; echo ']') >$@
 
--include $(patsubst %.o,%.d,$(LIB_OBJS) $(B)/agent/main.o) $(addsuffix .d,$(UNIT)) $(wildcard $(B)/bpf/*.d $(B)/tests/cfi/*.d $(B)/tests/names/*.d $(B)/tests/fuzz/*.d $(B)/tests/hostile/*.d $(B)/tests/upload/*.d $(B)/tests/store/*.d $(B)/bench/*.d)
+-include $(patsubst %.o,%.d,$(LIB_OBJS) $(B)/agent/main.o) $(addsuffix .d,$(UNIT)) $(wildcard $(B)/bpf/*.d $(B)/tests/cfi/*.d $(B)/tests/names/*.d $(B)/tests/fuzz/*.d $(B)/tests/hostile/*.d $(B)/tests/upload/*.d $(B)/tests/store/*.d $(B)/tests/web/*.d $(B)/bench/*.d)
 
 # --- install -----------------------------------------------------------------------------------------------
 
@@ -215,7 +215,7 @@ $(B)/tests/unit/agent_unwind_images_test $(B)/tests/unit/agent_unwind_spaces_tes
 $(B)/tests/unit/server-upload_http_exchange_test $(B)/tests/unit/server-upload_sink_sender_test \
 	$(B)/tests/unit/server-upload_upload_process_test: WITH := tests/unit/upload_server.c
 STORE_TESTS := $(B)/tests/store/replay.o $(B)/tests/store/profile_text.o
-STORE_UNITS := $(patsubst %,$(B)/tests/unit/%_test,store store_damage store_summing store_faults store_reader)
+STORE_UNITS := $(patsubst %,$(B)/tests/unit/%_test,store store_damage store_summing store_faults store_reader web_api)
 $(STORE_UNITS): $(STORE_TESTS)
 $(STORE_UNITS): UNIT_LIBS := $(STORE_TESTS) -lm
 UNIT_WRITERS := $(wildcard $(addprefix tests/unit/,cfi_writer.c dwarf_writer.c elf_writer.c))
@@ -264,6 +264,10 @@ $(B)/tests/pprof/analyze: $(B)/tests/pprof/analyze.o $(B)/libhearth.a
 
 # Requests of one window, and messages of one upload, for tests/upload/*_test.py to decode.
 $(B)/tests/upload/shape $(B)/tests/upload/debuginfo: $(B)/tests/upload/%: $(B)/tests/upload/%.o $(B)/libhearth.a
+	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
+
+# Answers of the JSON API without a server, for tests and for the page's development.
+$(B)/tests/web/api_get: $(B)/tests/web/api_get.o $(B)/libhearth.a
 	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
 
 # Single-steps programs and compares the walk at every instruction; x86-64 only.
