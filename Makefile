@@ -40,7 +40,7 @@ FOLDERS  := agent base debuginfod pprof server-upload store symbolizer web
 SRCS     := $(sort $(wildcard $(addsuffix /*.c,$(FOLDERS))))
 LIB_OBJS := $(patsubst %.c,$(B)/%.o,$(filter-out agent/main.c,$(SRCS))) $(B)/pprof/profile.pb-c.o $(B)/web/querier.pb-c.o
 UNIT     := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(sort $(wildcard tests/unit/*_test.c)))
-GENERATED := $(B)/bpf/sample.skel.h $(B)/pprof/profile.pb-c.h $(B)/web/querier.pb-c.h $(B)/pprof/flame_assets.h
+GENERATED := $(B)/bpf/sample.skel.h $(B)/pprof/profile.pb-c.h $(B)/web/querier.pb-c.h $(B)/pprof/flame_assets.h $(B)/web/assets_data.h
 
 .DEFAULT_GOAL := all
 .PHONY: all help deps test-deps bench-deps run test test-unit test-asan test-store test-valgrind test-system test-kernels test-setup \
@@ -82,6 +82,12 @@ $(B)/pprof/flame_assets.h: pprof/flame.css pprof/flame.js
 	$(call say,EMBED,$@)for file in CSS:pprof/flame.css JS:pprof/flame.js; do \
 		printf 'static const char FLAME_%s[] =\n' "$${file%%:*}"; \
 		sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/.*/"&\\n"/' "$${file#*:}"; echo ';'; done >$@
+
+# The page's files, as they lie in $(B)/web, and the form that asks for a token: compressed, and in the binary.
+WEB_FILES = $(sort $(wildcard $(addprefix $(B)/web/*.,html js css svg png ico woff2 txt webmanifest)))
+$(B)/web/assets_data.h: web/embed web/login.html web/login.css $(WEB_FILES)
+	@mkdir -p $(@D)
+	$(call say,EMBED,$@)web/embed $(B)/web/packed $(sort $(filter-out $<,$^) $(WEB_FILES)) >$@
 
 # clang 14 knows -mcpu=v3 but does not choose it; see SAFETY.md, "Kernel features".
 $(B)/bpf/%.bpf.o: bpf/%.bpf.c

@@ -1,0 +1,54 @@
+#include "web/microhttpd.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+
+int microhttpd_load(struct microhttpd *library_out)
+{
+	static const struct {
+		const char *name;
+		size_t at;
+	} FUNCTIONS[] = {
+		{"MHD_start_daemon", offsetof(struct microhttpd, start_daemon)},
+		{"MHD_stop_daemon", offsetof(struct microhttpd, stop_daemon)},
+		{"MHD_run", offsetof(struct microhttpd, run)},
+		{"MHD_get_timeout", offsetof(struct microhttpd, get_timeout)},
+		{"MHD_get_daemon_info", offsetof(struct microhttpd, get_daemon_info)},
+		{"MHD_get_connection_info", offsetof(struct microhttpd, get_connection_info)},
+		{"MHD_lookup_connection_value", offsetof(struct microhttpd, lookup_connection_value)},
+		{"MHD_get_connection_values", offsetof(struct microhttpd, get_connection_values)},
+		{"MHD_suspend_connection", offsetof(struct microhttpd, suspend_connection)},
+		{"MHD_resume_connection", offsetof(struct microhttpd, resume_connection)},
+		{"MHD_queue_response", offsetof(struct microhttpd, queue_response)},
+		{"MHD_create_response_from_buffer", offsetof(struct microhttpd, create_response_from_buffer)},
+		{"MHD_create_response_from_fd64", offsetof(struct microhttpd, create_response_from_fd64)},
+		{"MHD_add_response_header", offsetof(struct microhttpd, add_response_header)},
+		{"MHD_destroy_response", offsetof(struct microhttpd, destroy_response)},
+		{"MHD_is_feature_supported", offsetof(struct microhttpd, is_feature_supported)},
+	};
+	struct microhttpd library;
+	const char *(*get_version)(void);
+	unsigned major = 0, minor = 0, patch = 0;
+	void *handle = dlopen("libmicrohttpd.so.12", RTLD_NOW), *function;
+
+	if (!handle)
+		return -ENOENT;
+	for (size_t i = 0; i < sizeof(FUNCTIONS) / sizeof(FUNCTIONS[0]); i++) {
+		function = dlsym(handle, FUNCTIONS[i].name);
+		if (!function)
+			return -ENOENT;
+		memcpy((char *)&library + FUNCTIONS[i].at, &function, sizeof(function));
+	}
+	function = dlsym(handle, "MHD_get_version");
+	memcpy(&get_version, &function, sizeof(function));
+	if (!function || sscanf(get_version(), "%u.%u.%u", &major, &minor, &patch) != 3)
+		return -ENOENT;
+	if (!major && (minor < 9 || (minor == 9 && patch < 75)))
+		return -ENOENT;
+	*library_out = library;
+	return 0;
+}
