@@ -13,12 +13,14 @@
 
 #include "agent/arguments.h"
 #include "agent/config_file.h"
+#include "agent/listen_address.h"
 #include "agent/name_cache.h"
 #include "agent/nearest_name.h"
 #include "agent/rate_limit.h"
 #include "agent/store_folder.h"
 #include "agent/store_levels.h"
 #include "agent/unwinder.h"
+#include "agent/web_client.h"
 #include "base/clock.h"
 #include "base/scope.h"
 #include "store/store.h"
@@ -81,6 +83,15 @@ static const struct setting SETTINGS[] = {
 				    "for the servers that can, unless their own settings say it (local)"},
 	{.name = "kernel-addresses", .kind = SETTING_FLAG, .offset = AT(kernel_addresses),
 	 .help = "write the kernel's addresses into profiles, not only its function names"},
+	{.name = "listen", .kind = SETTING_TEXT, .offset = AT(listen), .usual = "127.0.0.1:7117", .argument = "[HOST:]PORT",
+	 .help = "where the page, its API and /metrics are served: an address of this machine, * for all of them, or none (127.0.0.1:7117);\n"
+		 "beyond loopback a token and TLS are needed"},
+	{.name = "listen-token", .kind = SETTING_TEXT, .offset = AT(listen_token), .argument = "FILE",
+	 .help = "a file with the token that browsers and programs must know (make one: openssl rand -hex 32)"},
+	{.name = "listen-cert", .kind = SETTING_TEXT, .offset = AT(listen_cert), .argument = "FILE", .help = "TLS: the certificate and those above it (PEM)"},
+	{.name = "listen-key", .kind = SETTING_TEXT, .offset = AT(listen_key), .argument = "FILE", .help = "TLS: its key (PEM)"},
+	{.name = "listen-host", .kind = SETTING_TEXT, .offset = AT(listen_host), .argument = "NAMES",
+	 .help = "names that browsers may know this machine by, such as profiles.example.com, with commas between"},
 	{.name = "control", .kind = SETTING_TEXT, .offset = AT(control), .argument = "PATH",
 	 .help = "socket for 'hearth control' (/run/hearth/control.sock for root); '' has none"},
 	{.name = "log-format", .is_live = true, .kind = SETTING_CHOICE, .offset = AT(log_format), .choices = LOG_FORMATS, .usual = "text",
@@ -367,6 +378,33 @@ bool agent_options_has_store(const struct agent_options *o)
 	return !o->store || (o->store[0] && strcmp(o->store, "none") != 0);
 }
 
+static bool is_given(const char *file)
+{
+	return file && *file;
+}
+
+/* Who can be reached by others asks for a token, and lets nobody listen in. */
+static void check_listen(const struct agent_options *o, struct config_problems *problems)
+{
+	struct listen_address address;
+	struct web_settings names;
+	struct why why;
+
+	if (listen_address_parse(o->listen, &address, &why) < 0) {
+		config_problem(problems, 0, "listen: %s", why.text);
+		return;
+	}
+	if (web_names_parse(o->listen_host, &names, &why) < 0)
+		config_problem(problems, 0, "listen_host: %s", why.text);
+	if (is_given(o->listen_cert) != is_given(o->listen_key))
+		config_problem(problems, 0, "--listen-cert and --listen-key belong together: TLS needs both");
+	if (address.is_open && (!is_given(o->listen_token) || !is_given(o->listen_cert)))
+		config_problem(problems, 0,
+			       "--listen %s can be reached from other machines: it needs a token (--listen-token FILE; make one: openssl rand -hex 32 >FILE) and TLS "
+			       "(--listen-cert FILE --listen-key FILE); or leave it at 127.0.0.1, and use ssh -L 7117:127.0.0.1:7117",
+			       o->listen);
+}
+
 static void check(const struct agent_options *o, struct config_problems *problems)
 {
 	bool has_output = o->output && *o->output, has_folder = has_output, has_server = false;
@@ -385,6 +423,7 @@ static void check(const struct agent_options *o, struct config_problems *problem
 		config_problem(problems, 0, "without a store --output DIR is needed: where the windows go");
 	if (has_output && o->store && strcmp(o->output, o->store) == 0)
 		config_problem(problems, 0, "--store and --output are the same folder; without --output the store has all windows");
+	check_listen(o, problems);
 	if (has_output && o->sinks.n == SINKS_MAX)
 		config_problem(problems, 0, "--output is a sink too: at most %d others", SINKS_MAX - 1);
 }

@@ -36,6 +36,9 @@ struct agent_options {
 	uint64_t name_cache_bytes; /* 0: no cache */
 	char *debuginfod_urls; /* NULL or "": none */
 	bool kernel_addresses;
+	char *listen; /* address of the page; "none": none */
+	char *listen_token, *listen_cert, *listen_key; /* files; NULL or "": none */
+	char *listen_host; /* names that the page may be called by; NULL: none */
 	char *control; /* path of the control socket; NULL: the usual one, "": none */
 	int symbolize; /* of sinks that do not say it: enum sink_symbolize less 1 */
 	int log_format; /* 0: text, 1: JSON */

@@ -23,7 +23,9 @@
 #include "agent/stack_report.h"
 #include "agent/store_folder.h"
 #include "agent/store_levels.h"
+#include "agent/web_numbers.h"
 #include "base/clock.h"
+#include "base/json_writer.h"
 #include "base/scope.h"
 #include "pprof/encode.h"
 
@@ -31,6 +33,7 @@
 #define INCOMPLETE_PER_MILLE 999 /* complete stacks below which a program is named */
 #define DAY_NS		     (86400 * NS_PER_S)
 #define JIT_PER_MILLE	     10	 /* JIT code without names in fewer samples of a window is not spoken of */
+#define STATE_NS	     (5 * NS_PER_S) /* the page is told at least so often how things go */
 #define SLOW_FILES_PART	     2	 /* of a window may be spent waiting for files that are slow to read */
 
 struct agent {
@@ -50,6 +53,8 @@ struct agent {
 	bool is_sampled; /* the window at hand */
 	bool end_now;	 /* ... should end: something was changed */
 	struct accounting total;
+	struct window_times times; /* of ending windows */
+	uint64_t state_ns;	   /* when the page is told next */
 	bool said_no_kernel;
 	struct jit_report jit; /* programs that were spoken of */
 	bool names_trouble, names_late;
@@ -92,6 +97,11 @@ static void want_debug(void *agent, const char *build_id)
 		outputs_give_debug(a->outputs, build_id, err, -1, 0, "");
 }
 
+static const char *path_or_none(const char *path)
+{
+	return path && *path ? path : NULL;
+}
+
 static int open_outputs(struct agent *a, struct why *why)
 {
 	const struct agent_options *o = &a->options;
@@ -101,15 +111,23 @@ static int open_outputs(struct agent *a, struct why *why)
 	struct upload_config *config;
 	char folder[PATH_MAX];
 
+	int err = listen_address_parse(o->listen, &options.web.address, why);
+	if (err < 0)
+		return err;
+	options.web.token_file = path_or_none(o->listen_token);
+	options.web.certificate_file = path_or_none(o->listen_cert);
+	options.web.key_file = path_or_none(o->listen_key);
+	options.web.names = o->listen_host;
+	options.web.window_ns = o->window_ns;
 	if (agent_options_has_store(o)) {
 		options.store = folder;
-		int err = o->store ? store_folder_absolute(o->store, folder, sizeof(folder)) : store_folder_default(folder, sizeof(folder));
+		err = o->store ? store_folder_absolute(o->store, folder, sizeof(folder)) : store_folder_default(folder, sizeof(folder));
 		if (err < 0)
 			return why_set(why, err, "there is no place for the store: name one with --store DIR");
 		if (!o->store)
 			store_folder_make_above(folder);
 	}
-	int err = o->store_levels ? store_levels_parse(o->store_levels, options.levels, why) : 0;
+	err = o->store_levels ? store_levels_parse(o->store_levels, options.levels, why) : 0;
 	if (err == 0)
 		err = agent_options_sinks(o, &config, why);
 	if (err == 0) {
@@ -300,6 +318,7 @@ static void say_names_trouble(struct agent *a)
 
 static int end_window(struct agent *a)
 {
+	uint64_t begin_ns = clock_ns(CLOCK_MONOTONIC);
 	struct profile *profile = NULL;
 	struct accounting account;
 	char text[1024];
@@ -330,6 +349,8 @@ static int end_window(struct agent *a)
 	outputs_refresh(a->outputs);
 	govern(a, &account, (uint64_t)profile->duration_ns);
 	profile_free(profile);
+	window_times_add(&a->times, clock_ns(CLOCK_MONOTONIC) - begin_ns);
+	a->state_ns = 0;
 	return 0;
 }
 
@@ -419,6 +440,13 @@ static void describe_sinks(const struct agent *a, struct control_reply *reply)
 	}
 }
 
+static const char *state_name(const struct agent *a)
+{
+	const struct pace *p = &a->pace;
+
+	return p->pause_end_ns ? "paused" : !pace_is_sampling(p) ? "left_out" : p->boost_hz ? "boosted" : "sampling";
+}
+
 static void describe_state(const struct agent *a, struct control_reply *reply)
 {
 	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
@@ -426,7 +454,7 @@ static void describe_state(const struct agent *a, struct control_reply *reply)
 	struct session_stats stats;
 
 	session_stats(a->session, &stats);
-	control_reply_add(reply, "state", "%s", p->pause_end_ns ? "paused" : !pace_is_sampling(p) ? "left_out" : p->boost_hz ? "boosted" : "sampling");
+	control_reply_add(reply, "state", "%s", state_name(a));
 	control_reply_add(reply, "rate_hz", "%" PRIu64, pace_rate_hz(p));
 	control_reply_add(reply, "wanted_hz", "%" PRIu64, p->governor.wanted_hz);
 	if (p->boost_hz)
@@ -449,6 +477,72 @@ static void describe_state(const struct agent *a, struct control_reply *reply)
 	describe_sinks(a, reply);
 	if (a->options.config)
 		control_reply_add(reply, "config", "%s", a->options.config);
+}
+
+/* --- the page ---------------------------------------------------------------------------------------------------- */
+
+static void collect_numbers(const struct agent *a, struct web_samples *samples)
+{
+	const struct upload_config *config = outputs_config(a->outputs);
+	struct store_client_stats store;
+	struct session_stats stats;
+
+	session_stats(a->session, &stats);
+	outputs_stats(a->outputs, &store);
+	samples->n = 0;
+	web_samples_add(samples, METRIC_BUILD_INFO, HEARTH_VERSION, 1);
+	web_samples_add(samples, METRIC_UPTIME_SECONDS, NULL, (double)(clock_ns(CLOCK_MONOTONIC) - a->start_ns) / 1e9);
+	web_samples_add(samples, METRIC_STATE, state_name(a), 1);
+	web_samples_add(samples, METRIC_RATE_HZ, NULL, (double)pace_rate_hz(&a->pace));
+	web_numbers_windows(samples, &a->total, &a->times);
+	web_numbers_session(samples, &stats);
+	if (agent_options_has_store(&a->options))
+		web_numbers_store(samples, &store);
+	for (size_t i = 0; i < config->n_sinks; i++) {
+		struct upload_status status;
+		outputs_status(a->outputs, i, &status);
+		if (config->sinks[i].config.kind != SINK_DIR)
+			web_numbers_sink(samples, config->sinks[i].config.name, &status, store.report.store.outbox_dropped[i] + store.report.passed_over[i],
+					 store.report.store.outbox_windows[i]);
+	}
+	web_numbers_process(samples, "agent", getpid(), clock_ns(CLOCK_PROCESS_CPUTIME_ID), 0);
+	outputs_numbers(a->outputs, samples);
+}
+
+/* What `hearth control status` tells, as a JSON object. */
+static int write_state(const struct agent *a, char **text_out, size_t *n_out)
+{
+	struct control_reply reply = {.n = 0};
+	struct json_writer writer;
+
+	FILE *stream = open_memstream(text_out, n_out);
+	if (!stream)
+		return -ENOMEM;
+	describe_state(a, &reply);
+	json_writer_init(&writer, stream);
+	json_object_begin(&writer, NULL);
+	control_reply_json(reply.text, &writer);
+	json_object_end(&writer);
+	return fclose(stream) == 0 ? 0 : -ENOMEM;
+}
+
+static void tell_page(struct agent *a)
+{
+	struct web_client *web = outputs_web(a->outputs);
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+	AUTO_FREE struct web_samples *samples = NULL;
+	AUTO_FREE char *json = NULL;
+	struct why why;
+	size_t n = 0;
+
+	if (!web || (now_ns < a->state_ns && !web_client_wants_state(web)))
+		return;
+	a->state_ns = now_ns + STATE_NS;
+	samples = malloc(sizeof(*samples));
+	if (!samples || write_state(a, &json, &n) < 0)
+		return;
+	collect_numbers(a, samples);
+	web_client_state(web, samples, json, n, outputs_fail(a->outputs, &why) ? why.text : NULL);
 }
 
 /* A control_fn. */
@@ -524,6 +618,8 @@ static int run(struct agent *a)
 		uint64_t outputs_due_ns = outputs_poll(a->outputs, fds + 3);
 		if (due_ns > outputs_due_ns)
 			due_ns = outputs_due_ns;
+		if (outputs_web(a->outputs) && due_ns > a->state_ns)
+			due_ns = a->state_ns;
 		uint64_t left_ms = due_ns > now_ns ? (due_ns - now_ns) / NS_PER_MS + 1 : 0;
 		if (poll(fds, 3 + OUTPUTS_FDS, (int)left_ms) < 0 && errno != EINTR)
 			return -errno;
@@ -536,6 +632,7 @@ static int run(struct agent *a)
 			log_line(LOG_ERROR, "the process that keeps hearth-store running has died: windows cannot be kept any more");
 			err = -ECHILD;
 		}
+		tell_page(a);
 	}
 	session_stop(a->session);
 	int last_err = end_window(a);

@@ -109,18 +109,6 @@ static int parse(int argc, char **argv, struct asked *asked)
 	return 0;
 }
 
-/* Numbers are numbers in JSON, all else is text. */
-static void write_member(struct json_writer *writer, const char *name, const char *value)
-{
-	char *end;
-
-	double number = strtod(value, &end);
-	if (*value && !*end && strspn(value, "0123456789.") == strlen(value))
-		json_double(writer, name, number);
-	else
-		json_string(writer, name, value);
-}
-
 static void print(char *reply, bool json)
 {
 	struct json_writer writer;
@@ -129,20 +117,17 @@ static void print(char *reply, bool json)
 	if (json) {
 		json_writer_init(&writer, stdout);
 		json_object_begin(&writer, NULL);
+		control_reply_json(reply, &writer);
+		json_object_end(&writer);
+		putchar('\n');
+		return;
 	}
 	for (char *line; (line = strsep(&rest, "\n")) && *line;) {
 		char *value = strchr(line, ' ');
 		if (!value)
 			continue;
 		*value++ = '\0';
-		if (json)
-			write_member(&writer, line, value);
-		else
-			printf("%-20s %s\n", line, value);
-	}
-	if (json) {
-		json_object_end(&writer);
-		putchar('\n');
+		printf("%-20s %s\n", line, value);
 	}
 }
 

@@ -14,6 +14,7 @@
 
 #include "agent/values.h"
 #include "base/clock.h"
+#include "base/json_writer.h"
 #include "base/scope.h"
 
 #define SOCKET_NAME  "control.sock"
@@ -92,6 +93,25 @@ void control_reply_add(struct control_reply *reply, const char *name, const char
 	int n = snprintf(reply->text + reply->n, room, "%s%s %s\n", reply->n ? "" : "ok\n", name, value);
 	if (n > 0 && (size_t)n < room)
 		reply->n += (size_t)n;
+}
+
+void control_reply_json(const char *text, struct json_writer *writer)
+{
+	char name[64], value[512], *end;
+
+	for (const char *line = text; *line;) {
+		size_t n = strcspn(line, "\n"), at = strcspn(line, " \n");
+		if (at < n && at < sizeof(name)) {
+			snprintf(name, sizeof(name), "%.*s", (int)at, line);
+			snprintf(value, sizeof(value), "%.*s", (int)(n - at - 1), line + at + 1);
+			double number = strtod(value, &end);
+			if (*value && !*end && strspn(value, "0123456789.") == strlen(value))
+				json_double(writer, name, number);
+			else
+				json_string(writer, name, value);
+		}
+		line += n + (line[n] == '\n');
+	}
 }
 
 void control_reply_fail(struct control_reply *reply, const char *format, ...)

@@ -42,6 +42,10 @@ int control_parse(const char *line, struct control_request *request_out, struct 
 __attribute__((format(printf, 3, 4))) void control_reply_add(struct control_reply *reply, const char *name, const char *format, ...);
 __attribute__((format(printf, 2, 3))) void control_reply_fail(struct control_reply *reply, const char *format, ...);
 
+/* Lines "NAME VALUE" as members of the object at hand: numbers are numbers, all else is text. */
+struct json_writer;
+void control_reply_json(const char *text, struct json_writer *writer);
+
 typedef void (*control_fn)(void *context, const struct control_request *request, struct control_reply *reply);
 
 /* $RUNTIME_DIRECTORY (systemd), /run/hearth for root, else $XDG_RUNTIME_DIR/hearth, with "control.sock". Returns 0, or -ENOENT: there is no such folder. */

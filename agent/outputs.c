@@ -11,10 +11,13 @@
 #include "agent/sink_files.h"
 #include "agent/store_process.h"
 #include "agent/upload_client.h"
+#include "agent/web_numbers.h"
 #include "base/clock.h"
 #include "base/scope.h"
 #include "pprof/encode.h"
 #include "server-upload/upload_process.h"
+#include "symbolizer/confine.h"
+#include "web/web_process.h"
 
 #define BEGIN_MS 2000 /* that the beginning of hearth-store is waited for */
 #define BUSY_MS  5000 /* ... while the one of an agent that was killed still finishes */
@@ -24,13 +27,14 @@
 #define DAY_NS	  (86400 * NS_PER_S)
 #define HOUR_NS	  (3600 * NS_PER_S)
 
-enum { SERVICE_STORE, SERVICE_UPLOAD, SERVICES };
+enum { SERVICE_STORE, SERVICE_UPLOAD, SERVICE_WEB, SERVICES };
 
 struct outputs {
 	struct outputs_options options;
 	struct services *services;
 	struct store_client *store;
 	struct upload_client *upload;
+	struct web_client *web; /* NULL: none */
 	struct upload_config *config;
 	struct sink_files *files;
 	char folder[PATH_MAX];
@@ -54,7 +58,8 @@ static int run_upload(const int *fds, size_t n_fds, const void *argument, size_t
 int outputs_services_create(struct services **services_out)
 {
 	static const struct service TABLE[SERVICES] = {[SERVICE_STORE] = {"hearth-store", store_process_run},
-						       [SERVICE_UPLOAD] = {"hearth-upload", run_upload}};
+						       [SERVICE_UPLOAD] = {"hearth-upload", run_upload},
+						       [SERVICE_WEB] = {"hearth-web", web_process_run}};
 
 	return services_create(TABLE, SERVICES, services_out);
 }
@@ -182,6 +187,23 @@ static int start(struct outputs *o)
 	return err < 0 ? err : upload_client_create(&upload, &o->upload);
 }
 
+static int open_web(struct outputs *o, struct why *why)
+{
+	struct web_client_options options = o->options.web;
+	struct host_labels labels;
+
+	if (options.address.is_none || !options.address.bytes)
+		return 0;
+	host_labels_read(o->options.host_root, &labels);
+	options.services = o->services;
+	options.service = SERVICE_WEB;
+	options.store = o->folder;
+	options.host = labels.host;
+	options.bare = o->options.bare || confine_is_partial();
+	options.say = say;
+	return web_client_create(&options, &o->web, why);
+}
+
 int outputs_open(const struct outputs_options *options, struct upload_config *config, struct outputs **outputs_out, struct why *why)
 {
 	struct outputs *o = calloc(1, sizeof(*o));
@@ -202,11 +224,15 @@ int outputs_open(const struct outputs_options *options, struct upload_config *co
 	o->has_uploads = has_uploads(config);
 	if (err == 0)
 		err = start(o);
+	if (err < 0)
+		why_set(why, err, "starting the processes that keep windows: %s", strerror(-err));
+	else
+		err = open_web(o, why);
 	if (err < 0) {
 		o->services = NULL; /* the caller's still */
 		o->config = NULL;
 		outputs_close(o);
-		return why_set(why, err, "starting the processes that keep windows: %s", strerror(-err));
+		return err;
 	}
 	say_files(o);
 	*outputs_out = o;
@@ -274,6 +300,9 @@ uint64_t outputs_poll(const struct outputs *o, struct pollfd *fds)
 	fds[0] = (struct pollfd){.fd = services_fd(o->services), .events = POLLIN};
 	fds[1] = (struct pollfd){.fd = store_client_fd(o->store), .events = POLLIN};
 	fds[2] = (struct pollfd){.fd = upload_client_fd(o->upload), .events = POLLIN};
+	fds[3] = (struct pollfd){.fd = o->web ? web_client_fd(o->web) : -1, .events = POLLIN};
+	if (o->web && web_client_due_ns(o->web) < due_ns)
+		due_ns = web_client_due_ns(o->web);
 	if (!o->has_uploads || !store_client_generation(o->store))
 		return due_ns;
 	uint64_t upload_ns = UINT64_MAX;
@@ -361,6 +390,17 @@ static void see_to_upload(struct outputs *o)
 		o->retry_ns = now_ns + NS_PER_S;
 }
 
+/* It may look at the store's folder once that is there; a store that fails has none, or an older one. */
+static void see_to_web(struct outputs *o)
+{
+	struct why why;
+	int err;
+
+	if (store_client_state(o->store, &err, &why) != STORE_CLIENT_STARTING)
+		web_client_go(o->web);
+	web_client_work(o->web);
+}
+
 int outputs_work(struct outputs *o)
 {
 	struct service_event event;
@@ -369,13 +409,17 @@ int outputs_work(struct outputs *o)
 	while ((err = services_take(o->services, &event)) == 0) {
 		if (event.service == SERVICE_STORE)
 			store_client_event(o->store, &event);
-		else
+		else if (event.service == SERVICE_UPLOAD)
 			upload_client_event(o->upload, &event);
+		else if (o->web)
+			web_client_event(o->web, &event);
 	}
 	store_client_work(o->store);
 	upload_client_work(o->upload);
 	if (err != -EPIPE)
 		see_to_upload(o);
+	if (o->web && err != -EPIPE)
+		see_to_web(o);
 	return err == -EPIPE ? err : 0;
 }
 
@@ -412,6 +456,8 @@ void outputs_refresh(struct outputs *o)
 		o->sinks_pending = o->config_pending = true;
 	}
 	say_files(o);
+	if (o->web)
+		web_client_refresh(o->web);
 }
 
 /* Whether the same folders get windows: what hearth-store was started with. */
@@ -463,7 +509,27 @@ int outputs_reconfigure(struct outputs *o, struct upload_config *config)
 
 uint64_t outputs_cpu_ns(const struct outputs *o)
 {
-	return services_cpu_ns(o->services);
+	return services_cpu_ns(o->services, SERVICE_STORE) + services_cpu_ns(o->services, SERVICE_UPLOAD);
+}
+
+bool outputs_fail(const struct outputs *o, struct why *why)
+{
+	return store_client_fails(o->store, why);
+}
+
+struct web_client *outputs_web(const struct outputs *o)
+{
+	return o->web;
+}
+
+void outputs_numbers(const struct outputs *o, struct web_samples *samples)
+{
+	static const char *const NAMES[SERVICES] = {[SERVICE_STORE] = "store", [SERVICE_UPLOAD] = "upload", [SERVICE_WEB] = "web"};
+
+	/* hearth-web knows its own CPU time, and that of hearth-query. */
+	for (unsigned i = 0; i < SERVICES; i++)
+		web_numbers_process(samples, NAMES[i], services_pid(o->services, i), i == SERVICE_WEB ? 0 : services_cpu_ns(o->services, i),
+				    services_deaths(o->services, i));
 }
 
 void outputs_stats(const struct outputs *o, struct store_client_stats *stats_out)
@@ -493,13 +559,17 @@ static void finish(struct outputs *o)
 	o->has_uploads = false;
 	if (services_runs(o->services, SERVICE_UPLOAD))
 		upload_client_let_go(o->upload);
+	if (o->web)
+		web_client_let_go(o->web);
 	store_client_shut(o->store);
 	limit_ns = clock_ns(CLOCK_MONOTONIC) + CLOSE_MS * NS_PER_MS;
-	while ((services_runs(o->services, SERVICE_STORE) || services_runs(o->services, SERVICE_UPLOAD)) && clock_ns(CLOCK_MONOTONIC) < limit_ns)
+	while ((services_runs(o->services, SERVICE_STORE) || services_runs(o->services, SERVICE_UPLOAD) || services_runs(o->services, SERVICE_WEB)) &&
+	       clock_ns(CLOCK_MONOTONIC) < limit_ns)
 		if (wait_some(o, limit_ns) < 0)
 			return;
 	services_end(o->services, SERVICE_STORE);
 	services_end(o->services, SERVICE_UPLOAD);
+	services_end(o->services, SERVICE_WEB);
 }
 
 /* What each server got. */
@@ -527,6 +597,7 @@ void outputs_close(struct outputs *o)
 	}
 	store_client_destroy(o->store);
 	upload_client_destroy(o->upload);
+	web_client_destroy(o->web);
 	sink_files_destroy(o->files);
 	upload_config_free(o->config);
 	services_destroy(o->services);

@@ -1,4 +1,4 @@
-/* Where the windows go: the store, folders, servers. Owns the processes that do it (hearth-store, hearth-upload) and the way to them.
+/* Where the windows go: the store, folders, servers, the page. Owns the processes that do it (hearth-store, hearth-upload, hearth-web) and the way to them.
  *
  * Nothing here waits but outputs_wait() and outputs_close(). Not thread-safe. */
 #ifndef HEARTH_AGENT_OUTPUTS_H
@@ -8,13 +8,14 @@
 
 #include "agent/services.h"
 #include "agent/store_client.h"
+#include "agent/web_client.h"
 #include "base/why.h"
 #include "pprof/profile.h"
 #include "server-upload/upload_config.h"
 #include "server-upload/upload_protocol.h"
 #include "store/store.h"
 
-#define OUTPUTS_FDS	  3
+#define OUTPUTS_FDS	  4
 #define OUTPUTS_FINISH_MS 2000 /* for windows that wait, at the end */
 
 struct outputs;
@@ -28,6 +29,8 @@ struct outputs_options {
 	const char *host_root;	   /* see host_labels_read(); NULL: none */
 	uint64_t folder_bytes;	   /* of each dir sink */
 	bool bare;		   /* without confinement: valgrind */
+	/* The page, see struct web_client_options; what is not here is filled in. address.is_none: there is none. Texts are borrowed as long as outputs live. */
+	struct web_client_options web;
 	/* See struct upload_client_options; answered by outputs_give_debug(). Called from outputs_work(). */
 	void (*want_debug)(void *context, const char *build_id);
 	void *context;
@@ -60,7 +63,7 @@ void outputs_refresh(struct outputs *o);
 /* Other sinks, as outputs_open(). Nothing that waits is lost. Returns 0 or a negative errno; the configuration stays as it was then. */
 int outputs_reconfigure(struct outputs *o, struct upload_config *config);
 
-/* CPU time of the processes. */
+/* CPU time of the processes that windows need. That of the page is its users' doing: sampling less often would not make it less. */
 uint64_t outputs_cpu_ns(const struct outputs *o);
 
 /* The store's and its process's numbers. */
@@ -68,6 +71,14 @@ void outputs_stats(const struct outputs *o, struct store_client_stats *stats_out
 /* The configuration at hand, and of each sink what hearth-upload says. */
 const struct upload_config *outputs_config(const struct outputs *o);
 void outputs_status(const struct outputs *o, size_t sink, struct upload_status *status_out);
+
+/* Whether windows can be stored now; see store_client_fails(). */
+bool outputs_fail(const struct outputs *o, struct why *why);
+
+/* The page. NULL: there is none. */
+struct web_client *outputs_web(const struct outputs *o);
+/* What the processes take, for /metrics. */
+void outputs_numbers(const struct outputs *o, struct web_samples *samples);
 
 /* Store what waits, for OUTPUTS_FINISH_MS; end all. NULL is legal. */
 void outputs_close(struct outputs *o);

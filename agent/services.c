@@ -379,17 +379,12 @@ pid_t services_pid(const struct services *s, unsigned service)
 	return s->states[service].pid;
 }
 
-uint64_t services_cpu_ns(const struct services *s)
+uint64_t services_cpu_ns(const struct services *s, unsigned service)
 {
-	uint64_t total_ns = 0;
+	const struct service_state *state = &s->states[service];
 	clockid_t clock;
 
-	for (size_t i = 0; i < s->n; i++) {
-		total_ns += s->states[i].ended_cpu_ns;
-		if (s->states[i].pid && clock_getcpuclockid(s->states[i].pid, &clock) == 0)
-			total_ns += clock_ns(clock);
-	}
-	return total_ns;
+	return state->ended_cpu_ns + (state->pid && clock_getcpuclockid(state->pid, &clock) == 0 ? clock_ns(clock) : 0);
 }
 
 void services_destroy(struct services *s)

@@ -71,8 +71,8 @@ int services_take(struct services *s, struct service_event *event_out);
 /* Of one that runs; 0: not (yet) known. */
 pid_t services_pid(const struct services *s, unsigned service);
 
-/* CPU time of all services, those that ended included. */
-uint64_t services_cpu_ns(const struct services *s);
+/* CPU time of a service, those of it that ended included. */
+uint64_t services_cpu_ns(const struct services *s, unsigned service);
 
 /* Ends all, after SERVICES_GRACE_MS by force; whoever was told to end by services_end() has no time left. NULL is legal. */
 void services_destroy(struct services *s);

@@ -153,6 +153,13 @@ static void say_failing(struct store_client *c)
 	c->dropped_said = c->stats.dropped;
 }
 
+bool store_client_fails(const struct store_client *c, struct why *why)
+{
+	if (c->err)
+		*why = c->why;
+	return c->err;
+}
+
 void store_client_go_on(struct store_client *c)
 {
 	c->goes_on = true;

@@ -43,6 +43,9 @@ int store_client_create(const struct store_client_options *options, const struct
 /* FAILS: the last process could not begin, why says why; err_out: its errno. Another one is started after a pause. */
 enum store_client_state store_client_state(const struct store_client *c, int *err_out, struct why *why);
 
+/* Whether windows can be stored, as far as was tried; why: of the last try. */
+bool store_client_fails(const struct store_client *c, struct why *why);
+
 /* From here on what fails is said: whoever started it has seen how it begins. */
 void store_client_go_on(struct store_client *c);
 

@@ -208,8 +208,7 @@ static int finish_filter(scmp_filter_ctx filter, int err)
 
 static int load_server_filter(void)
 {
-	static const int OPENING[] = {SCMP_SYS(openat), SCMP_SYS(open), SCMP_SYS(access), SCMP_SYS(faccessat2), SCMP_SYS(stat), SCMP_SYS(newfstatat),
-				      SCMP_SYS(readlink)};
+	static const int OPENING[] = {SCMP_SYS(openat), SCMP_SYS(open), SCMP_SYS(access), SCMP_SYS(faccessat2), SCMP_SYS(stat), SCMP_SYS(readlink)};
 	scmp_filter_ctx filter;
 
 	int err = create_filter(&filter);
@@ -219,6 +218,11 @@ static int load_server_filter(void)
 	/* A library that looks for a file of its own finds none, and goes on. */
 	if (err == 0)
 		err = ADD_ALL(filter, SCMP_ACT_ERRNO(ENOENT), OPENING);
+	/* glibc's fstat(). */
+	if (err == 0)
+		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1, SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH, 0));
+	if (err == 0)
+		err = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOENT), SCMP_SYS(newfstatat), 1, SCMP_A3(SCMP_CMP_NE, AT_EMPTY_PATH, 0));
 	return finish_filter(filter, err);
 }
 

@@ -33,7 +33,6 @@ static const struct {
 	[METRIC_CACHE_BYTES] = {"hearth_cache_bytes", GAUGE, "cache", "What a cache holds."},
 	[METRIC_CACHE_EVICTIONS] = {"hearth_cache_evictions_total", COUNTER, "cache", "Entries that went for its budget."},
 	[METRIC_NAMES_OPEN_IMAGES] = {"hearth_name_tables_open", GAUGE, NULL, "Name tables of executables that are open."},
-	[METRIC_NAMES_RESTARTS] = {"hearth_names_restarts_total", COUNTER, NULL, "Deaths of the process that reads binaries."},
 	[METRIC_UNWIND_BYTES] = {"hearth_unwind_table_bytes", GAUGE, NULL, "Kernel memory that unwind tables use."},
 	[METRIC_STORE_WINDOWS] = {"hearth_store_windows_total", COUNTER, NULL, "Windows that were stored."},
 	[METRIC_STORE_WAITING] = {"hearth_store_waiting_windows", GAUGE, NULL, "Windows that wait in memory to be stored."},

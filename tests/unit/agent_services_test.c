@@ -151,7 +151,7 @@ static void dies_and_comes_again(void **state)
 	next(s, &event);
 	assert_true(event.expected && WIFEXITED(event.status) && WEXITSTATUS(event.status) == 0);
 	assert_int_equal(services_deaths(s, ECHO), 3);
-	assert_true(services_cpu_ns(s) > 0);
+	assert_true(services_cpu_ns(s, ECHO) > 0);
 	services_destroy(s);
 }
 
