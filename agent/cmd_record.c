@@ -1,14 +1,12 @@
 #include "agent/cmd_record.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/arguments.h"
@@ -29,8 +27,7 @@ struct recording {
 	struct session *session;
 	struct command command;
 	int signal_fd;
-	int cgroup_fd;
-	int pidfds[RECORD_PIDS_MAX]; /* -1: ended */
+	struct sample_targets targets;
 	uint64_t start_ns;
 	bool interrupted;
 };
@@ -50,68 +47,6 @@ static int catch_signals(struct recording *r)
 	return r->signal_fd < 0 ? -errno : 0;
 }
 
-/* -p takes processes. The id of a thread is told apart, because it would sample nothing. */
-static int check_pid(pid_t pid)
-{
-	char path[64], line[256];
-	int tgid = 0;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	AUTO_FCLOSE FILE *file = fopen(path, "re");
-	if (!file) {
-		fprintf(stderr, "hearth: there is no process %d; 'ps -e' lists them\n", pid);
-		return -ESRCH;
-	}
-	while (fgets(line, sizeof(line), file))
-		if (sscanf(line, "Tgid: %d", &tgid) == 1)
-			break;
-	if (tgid == pid)
-		return 0;
-	fprintf(stderr, "hearth: %d is a thread of process %d; use -p %d, which samples all its threads\n", pid, tgid, tgid);
-	return -ESRCH;
-}
-
-static int open_targets(struct recording *r)
-{
-	for (size_t i = 0; i < r->options.n_pids; i++)
-		r->pidfds[i] = -1;
-	for (size_t i = 0; i < r->options.n_pids; i++) {
-		pid_t pid = r->options.pids[i];
-		int err = check_pid(pid);
-		if (err < 0)
-			return err;
-		r->pidfds[i] = (int)syscall(SYS_pidfd_open, pid, 0);
-		if (r->pidfds[i] < 0) {
-			fprintf(stderr, "hearth: watching process %d: %s\n", pid, strerror(errno));
-			return -errno;
-		}
-	}
-	return 0;
-}
-
-static int open_cgroup(struct recording *r)
-{
-	static const char *const ROOTS[] = {"", "/sys/fs/cgroup/", "/sys/fs/cgroup/unified/"};
-	const char *name = r->options.cgroup;
-	char path[4096];
-
-	r->cgroup_fd = -1;
-	if (!name)
-		return 0;
-	for (size_t i = 0; i < sizeof(ROOTS) / sizeof(ROOTS[0]); i++) {
-		snprintf(path, sizeof(path), "%s%s/cgroup.procs", ROOTS[i], name);
-		/* The file tells a cgroup from any other folder. */
-		if (access(path, F_OK) < 0)
-			continue;
-		*strrchr(path, '/') = '\0';
-		r->cgroup_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (r->cgroup_fd >= 0)
-			return 0;
-	}
-	fprintf(stderr, "hearth: there is no cgroup (v2) '%s'; 'systemd-cgls' or 'ls /sys/fs/cgroup' lists them\n", name);
-	return -ENOENT;
-}
-
 static int check_outputs(const struct recording *r)
 {
 	for (size_t i = 0; i < r->options.n_outputs; i++) {
@@ -128,30 +63,18 @@ static int check_outputs(const struct recording *r)
 static int open_session(struct recording *r)
 {
 	const struct record_options *o = &r->options;
-	struct session_options options = {
-		.sampler = {.event = o->event,
-			    .rate_hz = o->rate_hz,
-			    .period = o->period,
-			    .window_ns = o->duration_ns && o->duration_ns < WINDOW_NS ? o->duration_ns : WINDOW_NS,
-			    .sample_idle = o->idle,
-			    .by_thread = o->tid,
-			    .only_targets = o->n_pids || o->command,
-			    .inherit = o->inherit || o->command,
-			    .unwind_budget_bytes = o->unwind_budget_bytes,
-			    .cgroup_fd = r->cgroup_fd},
-		.kernel_addresses = o->kernel_addresses,
-		.zygote = r->zygote,
-		.demangle = o->naming.demangle,
-		.name_cache = o->naming.cache,
-		.name_cache_bytes = o->naming.cache_bytes,
-		.host_root = o->host_root,
-		.debuginfod_urls = o->naming.debuginfod_urls,
-	};
+	struct session_options options;
 	struct why why;
 
+	sample_options_session(&o->sample, &r->targets, r->zygote, &options);
+	options.sampler.window_ns = o->duration_ns && o->duration_ns < WINDOW_NS ? o->duration_ns : WINDOW_NS;
+	options.sampler.by_thread = o->tid;
+	options.sampler.only_targets |= o->command != NULL;
+	options.sampler.inherit |= o->command != NULL;
+	options.kernel_addresses = o->kernel_addresses;
 	int err = session_open(&options, &r->session, &why);
-	for (size_t i = 0; err == 0 && i < o->n_pids; i++) {
-		err = session_target(r->session, o->pids[i], false);
+	for (size_t i = 0; err == 0 && i < o->sample.n_pids; i++) {
+		err = session_target(r->session, o->sample.pids[i], false);
 		if (err < 0)
 			why_set(&why, err, "too many processes for -p");
 	}
@@ -205,37 +128,25 @@ static void say_start(const struct recording *r)
 
 	if (o->command)
 		snprintf(what, sizeof(what), "'%.40s' and its children", o->command[0]);
-	else if (o->n_pids)
-		snprintf(what, sizeof(what), "%zu process%s", o->n_pids, o->n_pids == 1 ? "" : "es");
-	else if (o->cgroup)
-		snprintf(what, sizeof(what), "cgroup %.40s", o->cgroup);
-	if (o->event.is_time)
-		snprintf(how, sizeof(how), "at %" PRIu64 " Hz", o->rate_hz);
+	else if (o->sample.n_pids)
+		snprintf(what, sizeof(what), "%zu process%s", o->sample.n_pids, o->sample.n_pids == 1 ? "" : "es");
+	else if (o->sample.cgroup)
+		snprintf(what, sizeof(what), "cgroup %.40s", o->sample.cgroup);
+	if (o->sample.event.is_time)
+		snprintf(how, sizeof(how), "at %" PRIu64 " Hz", o->sample.rate_hz);
 	else
-		snprintf(how, sizeof(how), "every %" PRIu64 " occurrences", o->period);
+		snprintf(how, sizeof(how), "every %" PRIu64 " occurrences", o->sample.period);
 	if (o->duration_ns)
 		snprintf(long_text, sizeof(long_text), "for %.1f s (Ctrl-C ends early)", (double)o->duration_ns / 1e9);
 	else if (o->command)
 		snprintf(long_text, sizeof(long_text), "until it ends");
-	fprintf(stderr, "hearth: sampling %s on %.40s %s, %s\n", what, o->event.name, how, long_text);
+	fprintf(stderr, "hearth: sampling %s on %.40s %s, %s\n", what, o->sample.event.name, how, long_text);
 }
 
 /* Whether everything that was asked for has ended. */
 static bool targets_ended(struct recording *r)
 {
-	bool any = false;
-
-	if (r->options.command)
-		return command_reap(&r->command, false);
-	for (size_t i = 0; i < r->options.n_pids; i++) {
-		struct pollfd ended = {.fd = r->pidfds[i], .events = POLLIN};
-		if (r->pidfds[i] >= 0 && poll(&ended, 1, 0) > 0) {
-			close(r->pidfds[i]);
-			r->pidfds[i] = -1;
-		}
-		any = any || r->pidfds[i] >= 0;
-	}
-	return r->options.n_pids && !any;
+	return r->options.command ? command_reap(&r->command, false) : sample_targets_ended(&r->targets);
 }
 
 static bool interrupted(struct recording *r)
@@ -269,7 +180,7 @@ static int run(struct recording *r)
 			{.fd = r->options.command ? r->command.pidfd : -1, .events = POLLIN},
 		};
 		/* Pids given with -p are looked at when the time-out ends; -d is kept to the millisecond. */
-		int timeout_ms = terminal || r->options.n_pids ? PROGRESS_MS : 1000;
+		int timeout_ms = terminal || r->options.sample.n_pids ? PROGRESS_MS : 1000;
 		if (limit_ns && (limit_ns - elapsed_ns) / 1000000 < (uint64_t)timeout_ms)
 			timeout_ms = (int)((limit_ns - elapsed_ns) / 1000000) + 1;
 		if (poll(fds, sizeof(fds) / sizeof(fds[0]), timeout_ms) < 0 && errno != EINTR)
@@ -314,9 +225,9 @@ static void summarize(struct recording *r, const struct accounting *account, con
 		.stats = &stats,
 		.profile = profile,
 		.jit = &jit,
-		.event = &r->options.event,
-		.rate_hz = r->options.rate_hz,
-		.period = r->options.period,
+		.event = &r->options.sample.event,
+		.rate_hz = r->options.sample.rate_hz,
+		.period = r->options.sample.period,
 		.time_ns = profile->time_ns,
 		.duration_ns = (uint64_t)profile->duration_ns,
 		.own_cpu_ns = session_cpu_ns(r->session),
@@ -406,20 +317,14 @@ static void close_recording(struct recording *r)
 {
 	command_close(&r->command);
 	session_close(r->session);
-	for (size_t i = 0; i < r->options.n_pids; i++)
-		if (r->pidfds[i] >= 0)
-			close(r->pidfds[i]);
-	if (r->cgroup_fd >= 0)
-		close(r->cgroup_fd);
+	sample_targets_close(&r->targets);
 	if (r->signal_fd >= 0)
 		close(r->signal_fd);
 }
 
 static int record(struct recording *r)
 {
-	int err = open_targets(r);
-	if (err == 0)
-		err = open_cgroup(r);
+	int err = sample_targets_open(&r->targets, &r->options.sample);
 	if (err == 0)
 		err = check_outputs(r);
 	if (err == 0)
@@ -439,8 +344,9 @@ static int record(struct recording *r)
 
 int cmd_record(int argc, char **argv, struct zygote *zygote)
 {
-	struct recording r = {.signal_fd = -1, .cgroup_fd = -1, .zygote = zygote};
+	struct recording r = {.signal_fd = -1, .zygote = zygote};
 
+	sample_targets_init(&r.targets);
 	int status = record_options_parse(argc, argv, &r.options);
 	if (status)
 		return status - 1;
