@@ -13,6 +13,7 @@
 #include "agent/cmd_control.h"
 #include "agent/cmd_record.h"
 #include "agent/cmd_symbolize.h"
+#include "agent/cmd_top.h"
 #include "symbolizer/zygote.h"
 
 static const struct {
@@ -22,6 +23,7 @@ static const struct {
 	const char *does;
 } COMMANDS[] = {
 	{"record", cmd_record, true, "sample now: the whole machine, some processes, or a command"},
+	{"top", cmd_top, true, "the hottest functions and processes of the last seconds, live"},
 	{"agent", cmd_agent, true, "profile the whole machine all the time"},
 	{"symbolize", cmd_symbolize, true, "names for the addresses of a pprof file, from the binaries of this machine"},
 	{"addr2line", cmd_addr2line, true, "functions, files and lines of addresses in a file"},
