@@ -43,7 +43,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(sort $(wildcard tests/
 GENERATED := $(B)/bpf/sample.skel.h $(B)/pprof/profile.pb-c.h $(B)/web/querier.pb-c.h $(B)/pprof/flame_assets.h $(B)/web/assets_data.h
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps test-deps bench-deps run test test-unit test-asan test-store test-valgrind test-system test-kernels test-setup \
+.PHONY: all help page deps test-deps bench-deps run test test-unit test-asan test-store test-valgrind test-system test-kernels test-setup \
 	test-cfi test-names test-fuzz fuzz-cfi bench bench-cfi bench-confine bench-accuracy bench-programs install uninstall clean bench-window-names bench-names bench-labels bench-store \
 	test-upload test-upload-fleet bench-upload
 .DELETE_ON_ERROR:
@@ -99,6 +99,16 @@ $(B)/bpf/%.bpf.o: bpf/%.bpf.c
 $(B)/bpf/%.skel.h: $(B)/bpf/%.bpf.o
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $*_bpf >$@
 
+# The page: its modules and their libraries as one script and one style sheet, named by their hashes, and index.html (docs/page.md).
+NODE ?= node
+page: $(B)/web/index.html ## bundle the web page
+$(B)/web/index.html: web/page/build.mjs $(sort $(wildcard web/page/src/*)) web/page/node_modules/.ready
+	@mkdir -p $(@D)
+	$(call say,PAGE,$@)$(NODE) $< $(@D)
+# Libraries as the lock file has them, once it changes. No script of a package runs.
+%/node_modules/.ready: %/package.json %/package-lock.json
+	$(call say,NPM,$*)cd $* && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null && touch node_modules/.ready
+
 compile_commands.json: $(SRCS) Makefile ## for editors and clang tools
 	$(call say,JSON,$@)(echo '['; first=; for file in $(SRCS); do echo "$$first{\"directory\":\"$(CURDIR)\",\"file\":\"$$file\"," \
 		"\"command\":\"$(CC) $(subst ",\\\",$(HEARTH_CPPFLAGS) $(HEARTH_CFLAGS)) -c $$file\"}"; first=,; done; echo ']') >$@
@@ -121,10 +131,12 @@ clean: ## remove build/
 
 # --- set-up ------------------------------------------------------------------------------------------------
 
-deps: ## install what the build needs, from Debian packages
+deps: ## install what the build needs, from Debian packages, and the page's libraries from npm
 	$(Q)packaging/deps build
+	$(Q)$(MAKE) --no-print-directory web/page/node_modules/.ready
 test-deps: deps
 	$(Q)packaging/deps build test
+	$(Q)$(MAKE) --no-print-directory tests/web/node_modules/.ready
 bench-deps: test-deps
 	$(Q)packaging/deps build test bench
 

@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""Serve the page while it is made, and in its tests: dev_server.py PORT BUNDLE-FOLDER API-GET STORE-FOLDER
+
+The bundle comes with the headers that hearth-web sends; answers come from `build/tests/web/api_get STORE PATH?QUERY`, or, where API-GET ends in .py, from its function
+answer(store, path), which returns (status, content type, bytes). For tests: GET /test/... lets API requests wait or fail, see Faults. Prints "http://..." when it listens. PORT 0: any."""
+import gzip
+import http.server
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+
+CSP = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'self'; "
+       "frame-ancestors 'none'; require-trusted-types-for 'script'")
+TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
+
+
+class Faults:
+    """GET /test/delay?seconds=2, /test/fail?status=503&error=TEXT&only=flame, /test/answer?only=status (body: the answer, POST), /test/clear, /test/log"""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.clear()
+
+    def clear(self):
+        self.delay, self.fail, self.answers, self.log = 0.0, None, {}, []
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        url = urllib.parse.urlsplit(self.path)
+        if url.path.startswith("/test/"):
+            return self.control(url)
+        if url.path.startswith("/api/"):
+            return self.api(url)
+        name = "index.html" if url.path == "/" else url.path[1:]
+        path = os.path.join(self.server.bundle, os.path.basename(name))
+        if os.path.basename(name) != name or not os.path.isfile(path):
+            return self.send(404, "text/plain", b"no such file\n")
+        with open(path, "rb") as file:
+            return self.send(200, TYPES.get(os.path.splitext(name)[1], "application/octet-stream"), file.read())
+
+    do_POST = do_GET
+
+    def control(self, url):
+        faults, query = self.server.faults, dict(urllib.parse.parse_qsl(url.query))
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        with faults.lock:
+            if url.path == "/test/clear":
+                faults.clear()
+            elif url.path == "/test/delay":
+                faults.delay = float(query["seconds"])
+            elif url.path == "/test/fail":
+                faults.fail = (int(query["status"]), query.get("error", "made to fail"), query.get("only", ""))
+            elif url.path == "/test/answer":
+                faults.answers[query["only"]] = body
+            log = json.dumps(faults.log).encode()
+        self.send(200, "application/json", log)
+
+    def api(self, url):
+        faults, what = self.server.faults, url.path.rsplit("/", 1)[1]
+        with faults.lock:
+            faults.log.append(self.path)
+            delay, fail, fixed = faults.delay, faults.fail, faults.answers.get(what)
+        if delay and what != "status":
+            time.sleep(delay)
+        if fail and fail[2] in ("", what):
+            return self.send(fail[0], "application/json", json.dumps({"error": fail[1]}).encode())
+        if fixed is not None:
+            return self.send(200, "application/json", fixed)
+        return self.send(*self.server.answer(self.server.store, self.path))
+
+    def send(self, status, content_type, body, filename=""):
+        try:
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Security-Policy", CSP)
+            self.send_header("X-Content-Type-Options", "nosniff")
+            self.send_header("Referrer-Policy", "no-referrer")
+            self.send_header("Cache-Control", "no-store")
+            if "format=" in self.path:
+                self.send_header("Content-Disposition", f'attachment; filename="{filename or "hearth-export"}"')
+            if len(body) > 1000 and "gzip" in (self.headers.get("Accept-Encoding") or ""):
+                body = gzip.compress(body, 1)
+                self.send_header("Content-Encoding", "gzip")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+
+    def log_message(self, *_):
+        pass
+
+
+def from_program(program):
+    def answer(store, path):
+        done = subprocess.run([program, store, path], capture_output=True, timeout=60)
+        body = done.stdout
+        if done.returncode == 0:
+            return 200, "application/json" if body[:1] == b"{" else "application/octet-stream", body
+        # Its message names the status.
+        status = next((int(word) for word in done.stderr.decode(errors="replace").replace(":", " ").split() if word.isdigit() and 400 <= int(word) < 600), 500)
+        if not body.startswith(b"{"):
+            body = json.dumps({"error": done.stderr.decode(errors="replace").strip() or "api_get failed"}).encode()
+        return status, "application/json", body
+    return answer
+
+
+def from_module(path):
+    spec = importlib.util.spec_from_file_location("answers", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.answer
+
+
+def main():
+    port, bundle, api, store = sys.argv[1:5]
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", int(port)), Handler)
+    server.daemon_threads = True
+    server.bundle, server.store, server.faults = os.path.abspath(bundle), store, Faults()
+    server.answer = from_module(api) if api.endswith(".py") else from_program(api)
+    print(f"http://127.0.0.1:{server.server_address[1]}", flush=True)
+    server.serve_forever()
+
+
+main()

@@ -1,0 +1,36 @@
+// TAP output for the page's tests: test(name, function), then run(). An argument on the command line chooses tests by text.
+
+const tests = [];
+export const measured = [];
+
+export function test(name, does) {
+	tests.push({ name, does });
+}
+
+export class Skip extends Error {}
+
+export async function run({ before = async () => null, after = async () => {} } = {}) {
+	const wanted = process.argv[2] ?? "";
+	const chosen = tests.filter(({ name }) => name.includes(wanted));
+	let failed = 0, number = 0;
+	const context = await before();
+	for (const { name, does } of chosen) {
+		number++;
+		try {
+			await does(context);
+			console.log(`ok ${number} - ${name}`);
+		} catch (error) {
+			if (error instanceof Skip) {
+				console.log(`ok ${number} - ${name} # SKIP ${error.message}`);
+				continue;
+			}
+			failed++;
+			console.log(`not ok ${number} - ${name}`);
+			console.log(String(error.stack ?? error).split("\n").slice(0, 14).map(line => `# ${line}`).join("\n"));
+		}
+	}
+	measured.forEach(line => console.log(`# measured: ${line}`));
+	await after(context);
+	console.log(`1..${number}`);
+	process.exit(failed ? 1 : 0);
+}
