@@ -14,9 +14,10 @@
 
 #define WIDTH_DEFAULT 1200
 #define MARGIN	      10
-#define HEAD	      64 /* title, totals, buttons */
+#define HEAD	      64u /* title, totals, buttons */
 #define FOOT	      34 /* details */
 #define ROW	      17
+#define NOTE	      "class=\"note\" font-family=\"system-ui, DejaVu Sans, sans-serif\""
 #define CHARACTER     7.25 /* width of one, 12 px monospace */
 #define SHARE_DEFAULT 0.0005
 #define LEGEND	      38 /* of a comparison: the second profile's totals, and what colours mean */
@@ -230,17 +231,17 @@ static void put_subtitle(const struct picture *p)
 /* Of a comparison: the other profile, and what its colours mean. */
 static void put_legend(const struct picture *p)
 {
-	const uint32_t y = HEAD + LEGEND - 22, step = 18, left = MARGIN + 36;
+	const uint32_t y = HEAD + LEGEND - 28, step = 18, left = MARGIN + 36;
 
-	fprintf(p->stream, "<text class=\"note\" x=\"%d\" y=\"60\">before: ", MARGIN);
+	fprintf(p->stream, "<text " NOTE " x=\"%d\" y=\"60\">before: ", MARGIN);
 	put_totals(p, p->base, p->tree->nodes[0].base_value);
-	fprintf(p->stream, "</text>\n<text class=\"note\" x=\"%d\" y=\"%u\">less</text>\n", MARGIN, y + 9);
+	fprintf(p->stream, "</text>\n<text " NOTE " x=\"%d\" y=\"%u\">less</text>\n", MARGIN, y + 9);
 	for (uint32_t i = 0; i < LEGEND_STEPS; i++) {
 		fprintf(p->stream, "<rect x=\"%u\" y=\"%u\" width=\"%u\" height=\"10\" fill=\"", left + i * step, y, step);
 		put_change_colour(2.0 * i / (LEGEND_STEPS - 1) - 1, p->stream);
 		fputs("\"/>\n", p->stream);
 	}
-	fprintf(p->stream, "<text class=\"note\" x=\"%u\" y=\"%u\">more, as a share of the total; a frame is as wide as the mean of both shares</text>\n",
+	fprintf(p->stream, "<text " NOTE " x=\"%u\" y=\"%u\">more, as a share of the total; a frame is as wide as the mean of both shares</text>\n",
 		left + LEGEND_STEPS * step + 8, y + 9);
 }
 
@@ -304,8 +305,8 @@ static void choose_frames(struct picture *p, double min_share)
 		else if (p->tree->nodes[i].depth > p->depth)
 			p->depth = p->tree->nodes[i].depth;
 	}
-	p->head = p->base ? HEAD + LEGEND : HEAD;
-	p->height = p->head + (p->depth + 1) * ROW + FOOT;
+	p->head = HEAD + (p->base ? LEGEND : 0u) + (p->icicle ? ROW : 0u);
+	p->height = p->head + (p->depth + 1) * ROW + FOOT; /* the details of a frame are told beside the root: below, or of an icicle above */
 }
 
 static void put_picture(const struct picture *p, const char *title)
@@ -317,7 +318,7 @@ static void put_picture(const struct picture *p, const char *title)
 	fprintf(p->stream,
 		"<text id=\"details\" x=\"%d\" y=\"%u\" class=\"note\">hover for details, click to zoom, Escape to reset, "
 		"Ctrl-F to search</text>\n<script><![CDATA[\n%s]]></script>\n</svg>\n",
-		MARGIN, p->height - 12, FLAME_JS);
+		MARGIN, p->icicle ? p->head - 10 : p->height - 12, FLAME_JS);
 }
 
 static int write_svg(const struct profile *profile, const struct profile *base, uint32_t value, const struct profile_svg_options *options, FILE *stream)
