@@ -1,9 +1,12 @@
-/* Profiles of any producer: decoded, drawn in every way, encoded and decoded again. */
+/* Profiles of any producer: decoded, drawn and analysed in every way, encoded and decoded again. */
 #include <errno.h>
 #include <string.h>
 
 #include "pprof/decode.h"
 #include "pprof/encode.h"
+#include "pprof/function_table.h"
+#include "pprof/profile_merge.h"
+#include "pprof/profile_select.h"
 #include "pprof/render.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -33,7 +36,43 @@ static void draw(const struct profile *p)
 	profile_write_folded(p, PROFILE_NONE, nowhere);
 	profile_write_text(p, PROFILE_NONE, 0, nowhere);
 	profile_write_svg(p, PROFILE_NONE, NULL, nowhere);
+	profile_write_diff_svg(p, p, PROFILE_NONE, &(struct profile_svg_options){.icicle = true}, nowhere);
+	profile_write_speedscope(p, "fuzz", nowhere);
+	profile_write_firefox(p, "fuzz", nowhere);
 	fclose(nowhere);
+}
+
+static void analyse(const struct profile *p)
+{
+	static const struct profile_selection PART = {.side = PROFILE_USER_SIDE, .focus = "a", .ignore = "b", .hide = "[c-e]", .labels = {{"process", "a"}}};
+	const struct profile *const twice[] = {p, p};
+	struct profile *part, *sum;
+	struct function_row *rows;
+	struct line_row *lines;
+	struct flame_tree *tree;
+	struct why why;
+	size_t n;
+
+	if (profile_select(p, &PART, &part, &why) == 0) {
+		PROMISE(part->n_samples <= p->n_samples);
+		check(part);
+		profile_free(part);
+	}
+	if (profile_merge(twice, 2, &sum, &why) == 0) {
+		PROMISE(sum->n_locations <= p->n_locations);
+		check(sum);
+		profile_free(sum);
+	}
+	if (function_table_create(p, p, PROFILE_NONE, &rows, &n) == 0) {
+		if (n && line_table_create(p, PROFILE_NONE, rows[n / 2].name, &lines, &n) == 0)
+			free(lines);
+		free(rows);
+	}
+	if (flame_tree_create(p, profile_default_value(p), &(struct flame_options){.from_leaf = true, .max_nodes = 10}, &tree) == 0) {
+		for (size_t i = 0; i < tree->n_nodes; i++)
+			PROMISE(tree->nodes[i].value <= tree->nodes[tree->nodes[i].parent].value && tree->nodes[i].parent <= i);
+		flame_tree_destroy(tree);
+	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
@@ -49,6 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		return 0;
 	check(profile);
 	draw(profile);
+	analyse(profile);
 	PROMISE(profile_encode(profile, &bytes, &n_bytes) == 0);
 	PROMISE(profile_decode(bytes, n_bytes, 0, &again, &why) == 0);
 	PROMISE(again->n_samples == profile->n_samples && again->n_locations == profile->n_locations);
