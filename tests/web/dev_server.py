@@ -84,8 +84,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("X-Content-Type-Options", "nosniff")
             self.send_header("Referrer-Policy", "no-referrer")
             self.send_header("Cache-Control", "no-store")
-            if "format=" in self.path:
-                self.send_header("Content-Disposition", f'attachment; filename="{filename or "hearth-export"}"')
+            if filename:
+                self.send_header("Content-Disposition", f'attachment; filename="{filename}"')
             if len(body) > 1000 and "gzip" in (self.headers.get("Accept-Encoding") or ""):
                 body = gzip.compress(body, 1)
                 self.send_header("Content-Encoding", "gzip")
@@ -102,15 +102,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 def from_program(program):
     def answer(store, path):
-        done = subprocess.run([program, store, path], capture_output=True, timeout=60)
-        body = done.stdout
-        if done.returncode == 0:
-            return 200, "application/json" if body[:1] == b"{" else "application/octet-stream", body
-        # Its message names the status.
-        status = next((int(word) for word in done.stderr.decode(errors="replace").replace(":", " ").split() if word.isdigit() and 400 <= int(word) < 600), 500)
-        if not body.startswith(b"{"):
-            body = json.dumps({"error": done.stderr.decode(errors="replace").strip() or "api_get failed"}).encode()
-        return status, "application/json", body
+        done = subprocess.run([program, "-i", store, path], capture_output=True, timeout=60)
+        head, _, body = done.stdout.partition(b"\n")
+        words = head.decode(errors="replace").split()
+        if len(words) < 4:
+            return 500, "application/json", json.dumps({"error": done.stderr.decode(errors="replace").strip() or "api_get failed"}).encode()
+        return int(words[0]), " ".join(words[1:-2]), body, words[-2] if words[-2] != "-" else ""
     return answer
 
 

@@ -43,6 +43,7 @@ __attribute__((noinline)) static void price_order(struct order *order, unsigned 
 		for (unsigned i = 0; i < ITEMS; i++)
 			order->prices[i] = discount((n * 2654435761u + i * 40503u + round) % 100000, n);
 	qsort(order->prices, ITEMS, sizeof(order->prices[0]), compare_prices);
+	order->signature = order->prices[0]; /* a call behind which nothing comes would be a jump, and leave no frame */
 }
 
 __attribute__((noinline)) static uint64_t sign_bytewise(const struct order *order)

@@ -50,6 +50,19 @@ async function fetchOnce(path, signal) {
 	return { error: new ApiError(response.status, sentence), wait: wait > 0 ? Math.min(wait, 10) : 1 };
 }
 
+// A file: { blob, name }. Throws an ApiError.
+export async function fetchFile(path) {
+	const response = await fetch(path, { credentials: "same-origin" }).catch(() => {
+		throw new ApiError(0, "The server does not answer.");
+	});
+	if (!response.ok) {
+		const answer = await response.json().catch(() => null);
+		throw new ApiError(response.status, answer && typeof answer.error === "string" ? answer.error : `The server answered with status ${response.status}.`);
+	}
+	const found = /filename="([^"]{1,200})"/.exec(response.headers.get("Content-Disposition") ?? "");
+	return { blob: await response.blob(), name: found ? found[1] : "hearth-profile" };
+}
+
 const kept = new Map();
 
 function keep(path, answer) {

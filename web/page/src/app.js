@@ -1,11 +1,11 @@
 // The page: what is asked of the server for a state, and who shows the answers.
 
-import { apiPath, ask, Question } from "./api.js";
+import { apiPath, ask, fetchFile, Question } from "./api.js";
 import { button, h, replace } from "./dom.js";
 import { themeOf } from "./colors.js";
 import { Filters, withMatch } from "./filters.js";
 import { FlameView } from "./flame_view.js";
-import { dateTime, range, span } from "./format.js";
+import { bytes, dateTime, range, span } from "./format.js";
 import { Tooltip } from "./frame_facts.js";
 import { openHelp } from "./help.js";
 import { openMenu, say } from "./menu.js";
@@ -211,7 +211,9 @@ export class App {
 
 	// Buckets are whole windows: those of the last hour are as long as they were recorded, older ones are merged to a minute, then to ten.
 	buckets({ from, to }) {
-		const age = this.now() - from, recorded = (this.status?.agent?.window_s || 10) * 1000;
+		const age = this.now() - from, { store, agent } = this.status ?? {};
+		const kept = store?.windows > 0 ? (store.to_ms - store.from_ms) / store.windows : Infinity; // without an agent nobody tells
+		const recorded = agent?.window_s ? agent.window_s * 1000 : Math.max(1000, Math.min(10e3, kept));
 		const window_ms = Math.max(recorded, age > 26 * 3600e3 ? 600e3 : age > 1.2 * 3600e3 ? 60e3 : 0);
 		const width = this.timeline.plotBox.clientWidth || 900;
 		const most = Math.max(20, Math.min(MOST_BUCKETS, Math.floor(width / 3)));
@@ -287,7 +289,7 @@ export class App {
 
 	showTimeline(answer) {
 		if (answer.series.length === 0 && !(answer.other && answer.other.total))
-			this.timeline.empty(this.nothingHere());
+			this.timeline.empty(() => this.nothingHere());
 		else
 			this.timeline.show(answer);
 		this.mark();
@@ -296,7 +298,7 @@ export class App {
 	emptyAnswer(panel, answer) {
 		if (answer.total > 0 || answer.base_total > 0)
 			return false;
-		panel.empty(this.nothingHere());
+		panel.empty(() => this.nothingHere());
 		return true;
 	}
 
@@ -331,7 +333,7 @@ export class App {
 		else if (error.status === 401 || error.status === 403)
 			panel.empty({ title: "You are not logged in", text: error.message, actions: [{ text: "Log in", primary: true, does: () => window.location.reload() }], isError: true });
 		else if (error.status === 404 && this.status?.store?.exists === false)
-			panel.empty(this.nothingHere());
+			panel.empty(() => this.nothingHere());
 		else if (error.status === 503)
 			panel.empty({ title: "The server is busy", text: error.message, actions, isError: true });
 		else
@@ -415,19 +417,21 @@ export class App {
 		const { status } = this;
 		this.host.textContent = status?.host ? visible(status.host) : "";
 		const agent = status?.agent;
-		const word = !status ? "no answer" : !agent || !agent.state ? "no agent is running" : `${visible(agent.state)}${agent.rate_hz ? `, ${agent.rate_hz} Hz` : ""}`;
-		const isWell = agent && ["running", "sampling"].includes(agent.state);
+		const word = !status ? "no answer" : !agent || !agent.state ? "no agent is running" : `${visible(agent.state).replaceAll("_", " ")}${agent.rate_hz ? `, ${agent.rate_hz} Hz` : ""}`;
+		const isWell = agent && ["running", "sampling", "boosted", "left_out"].includes(agent.state);
 		this.agent.className = `agent ${isWell ? "well" : "unwell"}`;
 		const kept = status?.store?.windows > 0 ? `The store has ${status.store.windows} windows from ${dateTime(status.store.from_ms)} to ${dateTime(status.store.to_ms)}.` : "";
 		this.agent.title = [kept, status?.version && `hearth ${status.version}`, status?.store?.warning].filter(Boolean).map(visible).join(" ");
 		replace(this.agent, h("i", {}), word);
+		[this.timeline, ...Object.values(this.views)].forEach(panel => panel.again());
 	}
 
 	async start() {
 		this.follow(this.store.state, this.store.state);
+		[this.timeline, this.views[this.store.state.view]].forEach(panel => panel.loading());
 		const first = this.askStatus();
 		// A clock that differs much from the server's would ask for another range.
-		await Promise.race([first, new Promise(resolve => setTimeout(resolve, 300))]);
+		await Promise.race([first, new Promise(resolve => setTimeout(resolve, 700))]);
 		this.resolveNow();
 		this.follow(this.store.state, this.store.state);
 		this.update();
@@ -485,9 +489,23 @@ export class App {
 
 	download() {
 		const chosen = this.chosen();
-		const file = (text, format, hint) => ({ text, hint, href: apiPath("export", [...this.common(chosen), ["format", format]]), download: true });
+		const file = (text, format, hint) => ({ text, hint, does: () => this.save(apiPath("export", [...this.common(chosen), ["format", format]])) });
 		openMenu(this.downloads, [file("pprof", "pprof", ".pb.gz"), file("Folded stacks", "folded", ".folded"), file("Flame graph, SVG", "svg", ".svg"), file("Text report", "text", ".txt"), null,
 			file("speedscope", "speedscope", ".json"), file("Firefox Profiler", "firefox", ".json")], { label: "Download", title: range(...chosen) });
+	}
+
+	// Fetched first, so that an error is told and not saved.
+	async save(path) {
+		say("The file is being made …");
+		try {
+			const { blob, name } = await fetchFile(path);
+			const url = URL.createObjectURL(blob);
+			h("a", { href: url, download: name }).click();
+			setTimeout(() => URL.revokeObjectURL(url), 60e3);
+			say(`${name} (${bytes(blob.size)})`);
+		} catch (error) {
+			say(visible(error.message));
+		}
 	}
 
 	key(event) {

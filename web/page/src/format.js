@@ -3,6 +3,8 @@
 const group = new Intl.NumberFormat("en-US");
 export const count = n => group.format(Math.round(n));
 
+export const many = (n, one, more = `${one}s`) => `${count(n)} ${Math.round(n) === 1 ? one : more}`;
+
 // Three digits, without zeros that say nothing.
 function three(x) {
 	const digits = x >= 100 ? 0 : x >= 10 ? 1 : 2;

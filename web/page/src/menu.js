@@ -57,14 +57,12 @@ export function openPopup(opener, element, { at, label, focus = true } = {}) {
 	return { reposition };
 }
 
-// items: [{ text, does, hint, href, download, disabled }] or null for a line between.
+// items: [{ text, does, hint, disabled }] or null for a line between.
 export function openMenu(opener, items, options = {}) {
 	const rows = items.map(item => {
 		if (!item)
 			return h("div", { class: "menu-line", role: "separator" });
 		const hint = item.hint && h("span", { class: "menu-hint" }, item.hint);
-		if (item.href)
-			return h("a", { role: "menuitem", href: item.href, download: true, onclick: () => closePopup() }, h("span", {}, item.text), hint);
 		const row = button({ role: "menuitem", disabled: item.disabled, onclick: () => {
 			closePopup();
 			item.does();

@@ -52,9 +52,17 @@ export class Panel {
 				button({ text: label, class: primary ? "primary" : "", onclick: does }))));
 	}
 
+	// what: as say() takes it, or a function that returns it, for again().
 	empty(what) {
 		this.settle();
 		this.isEmpty = true;
-		this.say(what);
+		this.explain = typeof what === "function" ? what : null;
+		this.say(this.explain ? this.explain() : what);
+	}
+
+	// What is said may be another thing by now.
+	again() {
+		if (this.isEmpty && this.explain && !this.element.hasAttribute("aria-busy"))
+			this.say(this.explain());
 	}
 }

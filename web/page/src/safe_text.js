@@ -8,6 +8,8 @@ export function visible(text) {
 	return String(text).replace(UNSEEN, one => `\\u{${one.codePointAt(0).toString(16)}}`);
 }
 
+export const baseName = path => path.slice(path.lastIndexOf("/") + 1) || path;
+
 // The end of a path says more than its beginning.
 export function shortPath(path, room) {
 	const text = visible(path);

@@ -1,7 +1,7 @@
 // The account: how much was measured, what is cut, what was lost. It is always in sight, because a profile that hides what it lost lies.
 
 import { button, h, replace } from "./dom.js";
-import { count, share, span, value } from "./format.js";
+import { count, many, span, value } from "./format.js";
 import { openPopup } from "./menu.js";
 import { visible } from "./safe_text.js";
 
@@ -36,19 +36,19 @@ export class Summary {
 		const truncated = sumOf(answer.truncated), drops = sumOf(answer.drops);
 		const facts = [h("b", {}, value(total, unit)), unit === "nanoseconds" && seconds > 0 ? ` CPU in ${span(seconds * 1000)} (${(total / 1e9 / seconds).toFixed(2)} CPUs)` : ` ${answer.type || ""}`];
 		const fact = (...texts) => h("span", { class: "fact" }, texts);
-		const cutShare = share(truncated, total);
 		const details = button({ class: `quiet ${drops > 0 ? "warning" : ""}`, text: "", "aria-haspopup": "dialog", onclick: () => this.details(details, answer) });
-		details.append(h("span", {}, `stacks cut ${cutShare}`), h("span", {}, ` · dropped ${count(drops)}`));
+		details.append(h("span", {}, `${count(truncated)} cut`), h("span", {}, ` · ${count(drops)} dropped`));
 		replace(this.element, fact(facts), answer.base_total !== undefined && fact("before: ", h("b", {}, value(answer.base_total, unit))),
-			fact(`${count(answer.samples)} different stacks`), answer.windows !== undefined && fact(`${count(answer.windows)} windows`), details,
+			fact(many(answer.samples, "stack")), answer.windows !== undefined && fact(many(answer.windows, "window")), details,
+			answer.warning && fact(h("span", { class: "warning" }, visible(answer.warning))), answer.exact === false && fact(h("span", { class: "warning" }, "numbers are rounded")),
 			answer.left_out > 0 && h("span", { class: "fact" }, `${count(answer.left_out)} smallest frames not drawn `, button({ text: "show more", class: "quiet", onclick: this.on.more })));
 	}
 
 	details(opener, answer) {
-		const truncated = counts("Stacks that are cut, by reason", answer.truncated, n => `${value(n, answer.unit)} (${share(n, answer.total)})`);
+		const truncated = counts("Stacks that are cut, by reason", answer.truncated, count);
 		const drops = counts("Samples that were dropped, by reason", answer.drops, count);
 		openPopup(opener, h("div", { class: "form", role: "dialog", tabindex: "-1" },
-			h("p", { class: "hint" }, "A stack that cannot be walked to its end is kept, with a frame [truncated: …] in the place of its callers. A sample that is lost is counted here."),
+			h("p", { class: "hint" }, "A stack that cannot be walked to its end is kept, with a frame [truncated: …] in the place of its callers. A sample that is lost is counted here. These are all samples of these windows, whatever the filters."),
 			truncated || h("p", {}, "No stack is cut."), drops || h("p", {}, "No sample was dropped.")), { label: "What is missing" });
 	}
 }

@@ -4,7 +4,7 @@ import { button, h, replace } from "./dom.js";
 import { count, points, share, value } from "./format.js";
 import { openMenu } from "./menu.js";
 import { Panel } from "./panel.js";
-import { shortPath, visible } from "./safe_text.js";
+import { baseName, shortPath, visible } from "./safe_text.js";
 
 const TYPING_MS = 250;
 
@@ -103,7 +103,7 @@ export class FunctionsView extends Panel {
 	nameCell(row) {
 		const open = () => this.store.set({ view: "sandwich", fn: row.name });
 		return h("td", { class: "name" }, h("button", { type: "button", class: "link", title: `${visible(row.name)} — callers and callees`, onclick: open }, visible(row.name)),
-			h("span", { class: "where" }, [visible(row.module || ""), row.file ? shortPath(row.file, 48) : ""].filter(Boolean).join(" · ")));
+			h("span", { class: "where" }, [visible(baseName(row.module || "")), row.file ? shortPath(row.file, 48) : ""].filter(Boolean).join(" · ")));
 	}
 
 	actionsCell(row) {

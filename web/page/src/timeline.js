@@ -39,6 +39,7 @@ export class Timeline extends Panel {
 		this.plotBox = h("div", { class: "plot", tabindex: "0", role: "application", "aria-roledescription": "time line", "aria-label":
 			"CPU use over time. Left and right arrows move, with Shift they choose a range, Enter takes it.", "aria-describedby": hint,
 			onkeydown: event => this.key(event), onblur: () => this.leave() });
+		this.plotBox.timeline = this; // for tests and the console
 		this.readout = h("div", { class: "readout", id: hint, "aria-live": "polite" });
 		this.legend = h("div", { class: "legend", role: "group", "aria-label": "Legend: click filters" });
 		this.by = h("select", { class: "small", "aria-label": "Time line by", onchange: () => on.by(this.by.value) }, LABELS.map(key => h("option", { value: key }, `by ${key}`)));
@@ -292,7 +293,7 @@ export class Timeline extends Panel {
 		this.showLegend(at);
 		if (at === null || at === undefined || at >= this.xs.length - 1) {
 			this.readout.textContent = this.choosesBase ? "Drag over the range to compare with." :
-				`${this.answer.unit === "nanoseconds" ? "CPUs in use" : this.answer.type} (steps of ${span(this.answer.bucket_ms)})${this.sel ? "" : ". Drag to choose a range."}`;
+				`${this.answer.unit === "nanoseconds" ? "CPUs in use" : this.answer.type} (steps of ${span(this.answer.bucket_ms)})${this.answer.all_frames ? ", all functions" : ""}${this.sel ? "" : ". Drag to choose a range."}`;
 			return;
 		}
 		const begin = this.answer.from_ms + at * this.answer.bucket_ms;
