@@ -130,7 +130,9 @@ export class Browser {
 			if (found.length <= which)
 				return null;
 			flame.reveal(found[which]);
-			canvas.scrollIntoView({ block: "nearest" });
+			const y = canvas.getBoundingClientRect().top + flame.rectOf(found[which]).y;
+			if (y < 0 || y + flame.rowHeight > window.innerHeight)
+				window.scrollBy(0, y - window.innerHeight / 2);
 			const rect = flame.rectOf(found[which]), at = canvas.getBoundingClientRect();
 			return { x: at.left + rect.x + rect.width / 2, y: at.top + rect.y + rect.height / 2, width: rect.width, node: found[which], total: layout.nodes.total[found[which]],
 				share: layout.nodes.total[found[which]] / layout.total };

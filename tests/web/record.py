@@ -20,7 +20,7 @@ PYTHON = "import json, re\nwhile True:\n    text = json.dumps([{'n': i, 'text': 
 def build(folder):
     source = os.path.join(REPO, "tests", "workloads")
     program, hostile, main = (os.path.join(folder, name) for name in ("shop", "shop_hostile.o", "shop.o"))
-    subprocess.run(["gcc", "-O2", "-g", "-c", "-o", main, os.path.join(source, "shop.c")], check=True)
+    subprocess.run(["gcc", "-O2", "-g", f"-ffile-prefix-map={REPO}/=", "-c", "-o", main, os.path.join(source, "shop.c")], check=True)
     subprocess.run(["gcc", "-O2", "-c", "-o", hostile, os.path.join(source, "shop_hostile.c")], check=True)
     subprocess.run(["objcopy", "--redefine-sym", f"hostile_function={HOSTILE_FUNCTION}", hostile], check=True)
     subprocess.run(["objcopy", "--redefine-sym", f"hostile_function={HOSTILE_FUNCTION}", main], check=True)

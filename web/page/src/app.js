@@ -183,7 +183,7 @@ export class App {
 			timeline: of(this.timeline, answer => this.showTimeline(answer)),
 			summary: new Question({ onLoading() {}, onAnswer: answer => this.summary.show(answer), onError: () => this.summary.clear() }),
 			flame: of(this.views.flame, answer => {
-				this.summary.show(answer);
+				this.summary.show(answer, { isDrawn: true });
 				this.suggest(answer.names);
 				if (!this.emptyAnswer(this.views.flame, answer))
 					this.views.flame.show(answer);

@@ -30,7 +30,8 @@ export class Summary {
 		replace(this.element);
 	}
 
-	show(answer) {
+	// isDrawn: the answer's tree is the one on the page.
+	show(answer, { isDrawn = false } = {}) {
 		const { unit, total } = answer;
 		const seconds = (answer.to_ms - answer.from_ms) / 1000;
 		const truncated = sumOf(answer.truncated), drops = sumOf(answer.drops);
@@ -41,7 +42,7 @@ export class Summary {
 		replace(this.element, fact(facts), answer.base_total !== undefined && fact("before: ", h("b", {}, value(answer.base_total, unit))),
 			fact(many(answer.samples, "stack")), answer.windows !== undefined && fact(many(answer.windows, "window")), details,
 			answer.warning && fact(h("span", { class: "warning" }, visible(answer.warning))), answer.exact === false && fact(h("span", { class: "warning" }, "numbers are rounded")),
-			answer.left_out > 0 && h("span", { class: "fact" }, `${count(answer.left_out)} smallest frames not drawn `, button({ text: "show more", class: "quiet", onclick: this.on.more })));
+			isDrawn && answer.left_out > 0 && h("span", { class: "fact" }, `${count(answer.left_out)} smallest frames not drawn `, button({ text: "show more", class: "quiet", onclick: this.on.more })));
 	}
 
 	details(opener, answer) {
