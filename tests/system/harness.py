@@ -41,6 +41,7 @@ def enter(scratch):
     os.chdir(scratch)
     os.environ["HEARTH_WINDOW_JITTER"] = "false"  # windows are counted
     os.environ["HEARTH_CONTROL"] = os.path.join(scratch, "run", "control.sock")  # not the socket of the machine's own agent
+    os.environ["HEARTH_LISTEN"] = "none"  # nor its port
     os.environ["CACHE_DIRECTORY"] = os.path.join(scratch, "cache")  # not the machine's name tables
     os.environ["STATE_DIRECTORY"] = os.path.join(scratch, "state")  # nor its store
 
