@@ -229,7 +229,7 @@ static int compress_gzip(uint8_t *plain, size_t n_plain, uint8_t **bytes_out, si
 	return 0;
 }
 
-int profile_encode(const struct profile *profile, uint8_t **bytes_out, size_t *n_bytes_out)
+int profile_encode_plain(const struct profile *profile, uint8_t **bytes_out, size_t *n_bytes_out)
 {
 	AUTO_PARTS struct parts x = {0};
 	Profile message;
@@ -241,9 +241,20 @@ int profile_encode(const struct profile *profile, uint8_t **bytes_out, size_t *n
 	size_t n = perftools__profiles__profile__get_packed_size(&message);
 	if (n > INT_MAX)
 		return -E2BIG;
-	AUTO_FREE uint8_t *plain = malloc(n + 1);
+	uint8_t *plain = malloc(n + 1);
 	if (!plain)
 		return -ENOMEM;
 	perftools__profiles__profile__pack(&message, plain);
-	return compress_gzip(plain, n, bytes_out, n_bytes_out);
+	*bytes_out = plain;
+	*n_bytes_out = n;
+	return 0;
+}
+
+int profile_encode(const struct profile *profile, uint8_t **bytes_out, size_t *n_bytes_out)
+{
+	AUTO_FREE uint8_t *plain = NULL;
+	size_t n;
+
+	int err = profile_encode_plain(profile, &plain, &n);
+	return err < 0 ? err : compress_gzip(plain, n, bytes_out, n_bytes_out);
 }

@@ -182,17 +182,12 @@ int store_reader_labels(struct store_reader *r, const struct store_filter *filte
 
 /* ---- sample types ---- */
 
+#define TYPES_TOLD 1
+
 struct types {
 	store_type_fn fn;
 	void *context;
-	bool told; /* of this segment */
 };
-
-static int types_begin(struct query *q)
-{
-	((struct types *)q->context)->told = false;
-	return 0;
-}
 
 static int types_window(struct query *q, const struct window_head *head, const char *account)
 {
@@ -200,12 +195,9 @@ static int types_window(struct query *q, const struct window_head *head, const c
 	const struct window_shape *shape = &q->w.shape;
 
 	(void)account;
-	if (t->told)
-		return 0;
 	int err = query_load_window(q, head);
 	if (err)
 		return err < 0 ? err : 0;
-	t->told = true;
 	for (uint32_t i = 0, value = query_value(q); i < shape->n_types; i++) {
 		struct store_type type = {
 			.type = dictionary_string_at(q->dictionary, shape->types[i].type),
@@ -218,14 +210,15 @@ static int types_window(struct query *q, const struct window_head *head, const c
 		if (result)
 			return result;
 	}
-	return 0;
+	return TYPES_TOLD;
 }
 
 int store_reader_types(struct store_reader *r, const struct store_filter *filter, store_type_fn fn, void *context, struct why *why)
 {
 	struct types t = {.fn = fn, .context = context};
 	struct store_filter any = {.from_ns = filter->from_ns, .to_ns = filter->to_ns};
-	struct query q = {.r = r, .filter = &any, .window = types_window, .begin = types_begin, .context = &t, .why = why};
+	struct query q = {.r = r, .filter = &any, .window = types_window, .newest_first = true, .context = &t, .why = why};
 
-	return query_run(&q, true);
+	int result = query_run(&q, true);
+	return result == TYPES_TOLD ? 0 : result;
 }

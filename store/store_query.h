@@ -21,6 +21,7 @@ struct query {
 	struct dictionary *dictionary; /* of the segment; its memory is used for one after another */
 	int (*window)(struct query *q, const struct window_head *head, const char *account); /* one that overlaps; non-zero ends it */
 	int (*begin)(struct query *q), (*end)(struct query *q); /* of a segment; may be NULL */
+	bool newest_first; /* segments; windows of one are told oldest first all the same */
 	void *context;
 	struct window w; /* the last one loaded */
 	struct why *why;

@@ -158,7 +158,7 @@ int query_run(struct query *q, bool needs_dictionary)
 	if (result < 0)
 		return why_set(q->why, result, "reading '%s': %s", q->r->folder.path, strerror(-result));
 	for (size_t i = 0; i < list.n_segments && result == 0; i++)
-		result = run_sequence(q, list.segments[i], needs_dictionary);
+		result = run_sequence(q, list.segments[q->newest_first ? list.n_segments - 1 - i : i], needs_dictionary);
 	folder_list_deinit(&list);
 	dictionary_destroy(take_ptr(q->dictionary));
 	window_deinit(&q->w);

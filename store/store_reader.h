@@ -64,12 +64,12 @@ struct store_label_total {
 typedef int (*store_labels_fn)(void *context, const struct store_label_total *total); /* non-zero ends it, and is returned */
 int store_reader_labels(struct store_reader *r, const struct store_filter *filter, store_labels_fn fn, void *context, struct why *why);
 
-/* A sample type, borrowed for the call; the same one comes once for each segment, as the first window of the time in it has it. */
+/* A sample type, borrowed for the call; those of one window: the first one of that time in the newest segment that has any. */
 struct store_type {
 	const char *type, *unit, *period_type, *period_unit;
 	bool is_default;
 };
-typedef int (*store_type_fn)(void *context, const struct store_type *type);
+typedef int (*store_type_fn)(void *context, const struct store_type *type); /* negative ends it, and is returned */
 int store_reader_types(struct store_reader *r, const struct store_filter *filter, store_type_fn fn, void *context, struct why *why);
 
 /* One row of a time line: the value of a label's value in a bucket. */

@@ -4,8 +4,9 @@
 #include <string.h>
 
 #include "web/api_endpoints.h"
+#include "web/pyroscope.h"
 
-#define API_ROOT     "/api/v1/"
+#define API_ROOT "/api/v1/"
 
 static const struct endpoint {
 	const char *name;
@@ -22,7 +23,7 @@ static bool begins(const char *path, const char *with)
 
 bool api_has(const char *path)
 {
-	return begins(path, API_ROOT);
+	return begins(path, API_ROOT) || begins(path, PYROSCOPE_SERVICE) || strcmp(path, PYROSCOPE_RENDER) == 0;
 }
 
 /* ---- one answer ---- */
@@ -56,6 +57,10 @@ static int answer_json(struct api_query *q, const struct endpoint *e)
 
 static int answer_path(struct api_query *q, const char *path)
 {
+	if (begins(path, PYROSCOPE_SERVICE))
+		return pyroscope_call(q, path + strlen(PYROSCOPE_SERVICE));
+	if (strcmp(path, PYROSCOPE_RENDER) == 0)
+		return pyroscope_render(q);
 	for (size_t i = 0; i < sizeof(endpoints) / sizeof(endpoints[0]); i++)
 		if (begins(path, API_ROOT) && strcmp(path + strlen(API_ROOT), endpoints[i].name) == 0)
 			return answer_json(q, &endpoints[i]);

@@ -42,11 +42,25 @@ static int write_svg(struct api_query *q, const struct profile *profile, uint32_
 	return profile_write_svg(profile, value, NULL, q->answer->body);
 }
 
+static int write_speedscope(struct api_query *q, const struct profile *profile, uint32_t value)
+{
+	(void)value;
+	return profile_write_speedscope(profile, q->context->host, q->answer->body);
+}
+
+static int write_firefox(struct api_query *q, const struct profile *profile, uint32_t value)
+{
+	(void)value;
+	return profile_write_firefox(profile, q->context->host, q->answer->body);
+}
+
 static const struct format formats[] = {
 	{"pprof", "pb.gz", "application/octet-stream", true, write_pprof},
 	{"folded", "folded", "text/plain; charset=utf-8", false, write_folded},
 	{"text", "txt", "text/plain; charset=utf-8", false, write_text},
 	{"svg", "svg", "image/svg+xml", false, write_svg},
+	{"speedscope", "speedscope.json", "application/json", false, write_speedscope},
+	{"firefox", "firefox.json", "application/json", false, write_firefox},
 };
 
 static const struct format *find_format(const char *name)
