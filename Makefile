@@ -284,9 +284,11 @@ $(B)/tests/pprof/analyze: $(B)/tests/pprof/analyze.o $(B)/libhearth.a
 $(B)/tests/upload/shape $(B)/tests/upload/debuginfo: $(B)/tests/upload/%: $(B)/tests/upload/%.o $(B)/libhearth.a
 	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
 
-# Answers of the JSON API without a server, for tests and for the page's development.
+# Answers of the JSON API without a server, for tests and for the page's development; and a store to ask.
 $(B)/tests/web/api_get: $(B)/tests/web/api_get.o $(B)/libhearth.a
 	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
+$(B)/tests/web/write_store: $(B)/tests/web/write_store.o $(B)/tests/store/replay.o $(B)/libhearth.a
+	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ -lm $(HEARTH_LDLIBS) $(LDLIBS)
 
 # Single-steps programs and compares the walk at every instruction; x86-64 only.
 .PHONY: stepping
