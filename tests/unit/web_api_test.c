@@ -67,7 +67,7 @@ static void decode(char *text)
 
 	for (; *text; text++) {
 		bool escaped = *text == '%';
-		*out++ = escaped ? (char)(hex(text[1]) << 4 | hex(text[2])) : *text;
+		*out++ = (char)(escaped ? hex(text[1]) << 4 | hex(text[2]) : *text);
 		text += escaped ? 2 : 0;
 	}
 	*out = '\0';
@@ -405,6 +405,8 @@ static void exports(void **state)
 		{"folded", "app", "text/plain; charset=utf-8", ".folded"},
 		{"text", "time", "text/plain; charset=utf-8", ".txt"},
 		{"svg", "<?xml", "image/svg+xml", ".svg"},
+		{"speedscope", "{", "application/json", ".speedscope.json"},
+		{"firefox", "{", "application/json", ".firefox.json"},
 	};
 	struct fixture f;
 	char rest[64];
@@ -467,6 +469,7 @@ static void refuses(void **state)
 	begin(&f, state);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		assert_error(&f, cases[i].question, cases[i].status, cases[i].part);
+	forget(&f);
 	struct web_request post = {.method = "POST", .path = "/api/v1/status", .content_type = "", .accept = ""};
 	f.answer = (struct web_answer){.body = open_memstream(&f.body, &f.body_bytes)};
 	assert_int_equal(api_answer(&f.context, &post, &f.answer), 0);
