@@ -43,7 +43,7 @@ UNIT     := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(sort $(wildcard tests/
 GENERATED := $(B)/bpf/sample.skel.h $(B)/pprof/profile.pb-c.h $(B)/web/querier.pb-c.h $(B)/pprof/flame_assets.h $(B)/web/assets_data.h
 
 .DEFAULT_GOAL := all
-.PHONY: all help page deps test-deps bench-deps run test test-unit test-asan test-store test-valgrind test-system test-kernels test-setup \
+.PHONY: all completion help page deps test-deps bench-deps run test test-unit test-asan test-store test-valgrind test-system test-kernels test-setup \
 	test-cfi test-names test-fuzz fuzz-cfi bench bench-cfi bench-confine bench-accuracy bench-programs install uninstall clean bench-window-names bench-names bench-labels bench-store \
 	test-upload test-upload-fleet bench-upload
 .DELETE_ON_ERROR:
@@ -117,14 +117,25 @@ compile_commands.json: $(SRCS) Makefile ## for editors and clang tools
 
 # --- install -----------------------------------------------------------------------------------------------
 
-install: all ## install below $(DESTDIR)$(prefix)
+install: all completion ## install below $(DESTDIR)$(prefix)
 	install -D -m 0755 $(B)/hearth $(DESTDIR)$(prefix)/bin/hearth
+	install -D -m 0644 $(B)/completion/hearth.bash $(DESTDIR)$(prefix)/share/bash-completion/completions/hearth
+	install -D -m 0644 $(B)/completion/hearth.zsh $(DESTDIR)$(prefix)/share/zsh/site-functions/_hearth
+	install -D -m 0644 $(B)/completion/hearth.fish $(DESTDIR)$(prefix)/share/fish/vendor_completions.d/hearth.fish
 	for page in docs/man/*.[15]; do install -D -m 0644 $$page $(DESTDIR)$(prefix)/share/man/man$${page##*.}/$${page##*/}; done
 	install -D -m 0644 packaging/hearth.toml $(DESTDIR)$(prefix)/share/doc/hearth/hearth.toml
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(prefix)/bin/hearth $(DESTDIR)$(prefix)/share/man/man1/hearth*.1 $(DESTDIR)$(prefix)/share/man/man5/hearth*.5 \
-		$(DESTDIR)$(prefix)/share/doc/hearth/hearth.toml
+		$(DESTDIR)$(prefix)/share/doc/hearth/hearth.toml $(DESTDIR)$(prefix)/share/bash-completion/completions/hearth \
+		$(DESTDIR)$(prefix)/share/zsh/site-functions/_hearth $(DESTDIR)$(prefix)/share/fish/vendor_completions.d/hearth.fish
+
+# From the help of the commands, so that it is never behind them.
+COMPLETION := $(addprefix $(B)/completion/hearth.,bash zsh fish)
+completion: $(COMPLETION)
+$(COMPLETION): $(B)/completion/hearth.%: $(B)/hearth $(wildcard packaging/completion/*)
+	@mkdir -p $(@D)
+	$(call say,SHELL,$@)packaging/completion/generate $< $* >$@
 
 clean: ## remove build/
 	rm -rf build

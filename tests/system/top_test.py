@@ -33,7 +33,7 @@ def ends_cleanly(terminal, status=0):
 
 
 def workload(name, seconds="40"):
-    load = spawn("nice", build("busy.c", name, "-O2", "-Wl,--build-id=none"), seconds)
+    load = spawn(build("busy.c", name, "-O2", "-Wl,--build-id=none"), seconds)
     HERE.loads.append(load)
     return load
 
@@ -136,8 +136,7 @@ def sizes():
         terminal.size(rows, columns)
         terminal.process.send_signal(signal.SIGWINCH)
         if rows >= 10:
-            lines = terminal.wait(lambda lines: body(lines) if any("NAME" in line for line in lines) else None, 5, f"{rows}x{columns}")
-            assert any("inner" in line for line in lines) and "h help" in lines[-1], lines
+            terminal.wait(lambda lines: len(lines) == rows and any("inner" in line for line in lines) and "h help" in lines[-1], 10, f"{rows}x{columns}")
         else:
             terminal.wait(lambda lines: lines[0] in ("too small", "t", "~", "too small".ljust(9)), 5, f"{rows}x{columns}")
     terminal.keys("q")
@@ -256,7 +255,7 @@ def hostile():
     os.makedirs(folder, exist_ok=True)
     program = os.path.join(folder, "\x1b[2J中文\n\x07<b>")
     os.rename(build("busy.c", "busy_hostile", "-O2", "-Wl,--build-id=none"), program)
-    load = spawn("nice", program, "30")
+    load = spawn(program, "30")
     HERE.loads.append(load)
     terminal = top("-p", str(load.pid), "-d", "0.3", rows=20, columns=80)
     lines = terminal.wait("inner", 10)

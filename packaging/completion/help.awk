@@ -1,0 +1,75 @@
+# The help of one command -> lines of: kind, command, ... (tabs between):
+#   option COMMAND SHORT LONG ARGUMENT VALUES IS_REPEATED DESCRIPTION    ("-" for what there is none of)
+#   verb COMMAND WORD DESCRIPTION
+#   files COMMAND          it takes names of files
+#   run COMMAND            it runs a command behind --
+# VALUES: words, or files, folders, pids, none.
+function flush_option() {
+	if (kind == "option")
+		printf "option\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", command, short, long, argument == "" ? "-" : argument, values(), description ~ /may be (given several times|repeated)/ ? "yes" : "no", description
+	else if (kind == "verb")
+		printf "verb\t%s\t%s\t%s\n", command, word, description
+	kind = ""
+}
+# "self, total or name" -> words; or what the argument's name says.
+function values(   text) {
+	if (argument == "") return "-"
+	if (long == "--demangle") return "full short none"
+	if (long == "--symbolize") return "local server both"
+	if (long == "--output-style") return "GNU LLVM JSON"
+	if (long == "--event") return "cycles cpu-clock task-clock page-faults minor-faults major-faults context-switches cpu-migrations"
+	if (argument ~ /^(FORMAT|KEY|WHO)$/ && match(description, /[a-z]+(, [a-z]+)*,? or [a-z]+/)) {
+		text = substr(description, RSTART, RLENGTH)
+		gsub(/,? or /, " ", text)
+		gsub(/,/, "", text)
+		return text
+	}
+	if (argument ~ /^(FILE|PATH)/) return "files"
+	if (argument ~ /^DIR/) return "folders"
+	if (argument ~ /^PID/) return "pids"
+	return "none"
+}
+/^Usage: / && /\.\.\. \[?(FILE|A)/ { print "files\t" command }
+/^  -- COMMAND/ { flush_option(); print "run\t" command; next }
+/^(  -|      --)/ {
+	flush_option()
+	if (!match($0, /^ +(-[A-Za-z](, --[a-z][a-z0-9-]*)?|--[a-z][a-z0-9-]*)/)) {
+		print "help.awk: " command ": what is '" $0 "'?" >"/dev/stderr"
+		exit 1
+	}
+	names = substr($0, 1, RLENGTH)
+	rest = substr($0, RLENGTH + 1)
+	short = long = "-"
+	if (match(names, /-[A-Za-z](,|$)/)) short = substr(names, RSTART, 2)
+	if (match(names, /--.*/)) long = substr(names, RSTART)
+	argument = ""
+	# " ARG" right behind the name; more spaces are before the description. An option with "[=ARG]" goes without.
+	if (match(rest, /^\[=[^ ]*/))
+		rest = substr(rest, RLENGTH + 1)
+	else if (match(rest, /^[= ][A-Z][^ ]*/)) {
+		argument = substr(rest, 2, RLENGTH - 1)
+		rest = substr(rest, RLENGTH + 1)
+		sub(/\[,.*/, "", argument)
+	}
+	sub(/^ +/, "", rest)
+	description = rest
+	kind = "option"
+	next
+}
+/^  [a-z]+( |$)/ {
+	flush_option()
+	kind = "verb"
+	word = $1
+	description = $0
+	sub(/^  [a-z]+ .*  +/, "", description)
+	sub(/^  [a-z]+ +/, "", description)
+	next
+}
+/^            +/ && kind != "" {
+	text = $0
+	sub(/^ +/, "", text)
+	description = description (description == "" ? "" : " ") text
+	next
+}
+{ flush_option() }
+END { flush_option() }
