@@ -124,11 +124,15 @@ install: all completion ## install below $(DESTDIR)$(prefix)
 	install -D -m 0644 $(B)/completion/hearth.fish $(DESTDIR)$(prefix)/share/fish/vendor_completions.d/hearth.fish
 	for page in docs/man/*.[15]; do install -D -m 0644 $$page $(DESTDIR)$(prefix)/share/man/man$${page##*.}/$${page##*/}; done
 	install -D -m 0644 packaging/hearth.toml $(DESTDIR)$(prefix)/share/doc/hearth/hearth.toml
+	mkdir -p $(DESTDIR)$(prefix)/lib/systemd/system
+	sed 's|@bindir@|$(prefix)/bin|' packaging/hearth.service >$(DESTDIR)$(prefix)/lib/systemd/system/hearth.service
+	chmod 0644 $(DESTDIR)$(prefix)/lib/systemd/system/hearth.service
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(prefix)/bin/hearth $(DESTDIR)$(prefix)/share/man/man1/hearth*.1 $(DESTDIR)$(prefix)/share/man/man5/hearth*.5 \
 		$(DESTDIR)$(prefix)/share/doc/hearth/hearth.toml $(DESTDIR)$(prefix)/share/bash-completion/completions/hearth \
-		$(DESTDIR)$(prefix)/share/zsh/site-functions/_hearth $(DESTDIR)$(prefix)/share/fish/vendor_completions.d/hearth.fish
+		$(DESTDIR)$(prefix)/share/zsh/site-functions/_hearth $(DESTDIR)$(prefix)/share/fish/vendor_completions.d/hearth.fish \
+		$(DESTDIR)$(prefix)/lib/systemd/system/hearth.service
 
 # From the help of the commands, so that it is never behind them.
 COMPLETION := $(addprefix $(B)/completion/hearth.,bash zsh fish)

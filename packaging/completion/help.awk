@@ -11,14 +11,23 @@ function flush_option() {
 		printf "verb\t%s\t%s\t%s\n", command, word, description
 	kind = ""
 }
+# Of these, those that a description has.
+function formats(   all, n, i, found) {
+	n = split("pprof folded speedscope firefox svg text json", all, " ")
+	for (i = 1; i <= n; i++)
+		if (match(description, "(^|[^.a-z])" all[i] "([^.a-z]|$)")) found = found (found == "" ? "" : " ") all[i]
+	return found
+}
 # "self, total or name" -> words; or what the argument's name says.
 function values(   text) {
 	if (argument == "") return "-"
+	if (long == "--format") return formats()
 	if (long == "--demangle") return "full short none"
 	if (long == "--symbolize") return "local server both"
 	if (long == "--output-style") return "GNU LLVM JSON"
 	if (long == "--event") return "cycles cpu-clock task-clock page-faults minor-faults major-faults context-switches cpu-migrations"
-	if (argument ~ /^(FORMAT|KEY|WHO)$/ && match(description, /[a-z]+(, [a-z]+)*,? or [a-z]+/)) {
+	if (long == "--color") return "auto always never"
+	if (argument ~ /^(FORMAT|KEY)$/ && match(description, /[a-z]+(, [a-z]+)*,? or [a-z]+/)) {
 		text = substr(description, RSTART, RLENGTH)
 		gsub(/,? or /, " ", text)
 		gsub(/,/, "", text)
@@ -29,7 +38,7 @@ function values(   text) {
 	if (argument ~ /^PID/) return "pids"
 	return "none"
 }
-/^Usage: / && /\.\.\. \[?(FILE|A)/ { print "files\t" command }
+/^Usage: / && /\.\.\. \[?(FILE|BEFORE|A)/ { print "files\t" command }
 /^  -- COMMAND/ { flush_option(); print "run\t" command; next }
 /^(  -|      --)/ {
 	flush_option()
