@@ -164,14 +164,6 @@ static int write_all(int fd, const uint8_t *bytes, size_t n)
 	return 0;
 }
 
-static int write_in_place(const char *path, const uint8_t *bytes, size_t n)
-{
-	if (strcmp(path, "-") == 0)
-		return write_all(STDOUT_FILENO, bytes, n);
-	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-	return fd < 0 ? -errno : write_all(fd, bytes, n);
-}
-
 /* Under sudo the file is for the user who called it: a browser that runs as that user must be able to open it. */
 static void give_to_sudo_user(int fd)
 {
@@ -181,58 +173,104 @@ static void give_to_sudo_user(int fd)
 		return; /* it stays root's */
 }
 
-/* A new file in the folder: mode 0600, from mkostemp(). fd: taken over. */
-static int write_temporary(int fd, const uint8_t *bytes, size_t n)
-{
-	give_to_sudo_user(fd);
-	int err = write_all(fd, bytes, n);
-	if (err == 0 && fsync(fd) < 0)
-		err = -errno;
-	if (close(fd) < 0 && err == 0)
-		err = -errno;
-	return err;
-}
-
-static int write_atomically(const char *path, const uint8_t *bytes, size_t n)
+static int open_temporary(const char *path, struct output_file *f)
 {
 	AUTO_FREE char *copy = NULL;
-	char temporary[PATH_MAX];
+	AUTO_FREE char *temporary = NULL;
 	const char *folder, *name;
 
 	int err = split(path, &copy, &folder, &name);
 	if (err < 0)
 		return err;
-	if (snprintf(temporary, sizeof(temporary), "%s/.%s.XXXXXX", folder, name) >= (int)sizeof(temporary))
-		return -ENAMETOOLONG;
-	int fd = mkostemp(temporary, O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	err = write_temporary(fd, bytes, n);
-	if (err == 0 && rename(temporary, path) < 0)
-		err = -errno;
-	if (err < 0) {
-		unlink(temporary);
-		return err;
+	if (asprintf(&temporary, "%s/.%s.XXXXXX", folder, name) < 0) {
+		temporary = NULL;
+		return -ENOMEM;
 	}
-	/* The rename itself must survive a loss of power. */
-	AUTO_CLOSE int folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (folder_fd >= 0)
-		fsync(folder_fd);
+	if (strlen(temporary) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	f->fd = mkostemp(temporary, O_CLOEXEC);
+	if (f->fd < 0)
+		return -errno;
+	give_to_sudo_user(f->fd);
+	f->temporary = take_ptr(temporary);
 	return 0;
+}
+
+int output_begin(const char *path, struct output_file *file_out, struct why *why)
+{
+	struct output_file f = {.path = path, .fd = -1};
+	struct stat status;
+	int err = 0;
+
+	if (strcmp(path, "-") == 0)
+		f.fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+	else if (is_special(path))
+		f.fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+	else if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
+		err = -EISDIR;
+	else
+		err = open_temporary(path, &f);
+	if (err == 0 && f.fd < 0)
+		err = -errno;
+	if (err < 0)
+		return explain(path, err, why);
+	*file_out = f;
+	return 0;
+}
+
+/* The rename itself must survive a loss of power. */
+static int rename_durably(const char *temporary, const char *path)
+{
+	AUTO_FREE char *copy = NULL;
+	const char *folder, *name;
+
+	int err = split(path, &copy, &folder, &name);
+	if (err < 0)
+		return err;
+	if (rename(temporary, path) < 0)
+		return -errno;
+	AUTO_CLOSE int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0)
+		fsync(fd);
+	return 0;
+}
+
+int output_end(struct output_file *f, bool keep, struct why *why)
+{
+	int err = 0;
+
+	if (f->fd < 0)
+		return 0;
+	if (keep && f->temporary && fsync(f->fd) < 0)
+		err = -errno;
+	if (close(f->fd) < 0 && keep && err == 0)
+		err = -errno;
+	f->fd = -1;
+	if (keep && f->temporary && err == 0)
+		err = rename_durably(f->temporary, f->path);
+	if (f->temporary && (!keep || err < 0))
+		unlink(f->temporary);
+	free(take_ptr(f->temporary));
+	return err < 0 ? explain(f->path, err, why) : 0;
+}
+
+int output_file_write(const struct output_file *f, const uint8_t *bytes, size_t n, struct why *why)
+{
+	int err = write_all(f->fd, bytes, n);
+
+	return err < 0 ? explain(f->path, err, why) : 0;
 }
 
 int output_write_bytes(const char *path, const uint8_t *bytes, size_t n, struct why *why)
 {
-	struct stat status;
-	int err;
+	struct output_file file;
 
-	if (strcmp(path, "-") == 0 || is_special(path))
-		err = write_in_place(path, bytes, n);
-	else if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
-		err = -EISDIR;
-	else
-		err = write_atomically(path, bytes, n);
-	return err < 0 ? explain(path, err, why) : 0;
+	int err = output_begin(path, &file, why);
+	if (err < 0)
+		return err;
+	err = output_file_write(&file, bytes, n, why);
+	int end = output_end(&file, err == 0, err == 0 ? why : &(struct why){""});
+	return err < 0 ? err : end;
 }
 
 /* The whole content first, then the file: an error of writing keeps its errno, which stdio loses. */

@@ -3,6 +3,10 @@
 #ifndef HEARTH_AGENT_OUTPUT_H
 #define HEARTH_AGENT_OUTPUT_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #include "base/why.h"
 #include "pprof/profile.h"
 
@@ -29,5 +33,18 @@ int output_write(const struct profile *profile, const char *path, enum output_fo
 
 /* The same with what is there already. */
 int output_write_bytes(const char *path, const uint8_t *bytes, size_t n, struct why *why);
+
+/* The same in steps: somebody else may write to fd meanwhile, one without rights (agent/reading_process.h). */
+struct output_file {
+	const char *path; /* borrowed */
+	int fd;
+	char *temporary; /* NULL: written in place */
+};
+
+int output_begin(const char *path, struct output_file *file_out, struct why *why);
+/* Returns 0, or a negative errno with why; output_end() is still to be called. */
+int output_file_write(const struct output_file *file, const uint8_t *bytes, size_t n, struct why *why);
+/* keep: the file gets its name; else nothing is left. May be called again, to no effect. */
+int output_end(struct output_file *file, bool keep, struct why *why);
 
 #endif

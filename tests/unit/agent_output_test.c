@@ -147,6 +147,33 @@ static void links_are_replaced(void **state)
 	profile_free(profile);
 }
 
+/* In steps: nothing is there under the name before the end, and nothing at all when it was not to be kept. */
+static void in_steps(void **state)
+{
+	struct output_file file;
+	struct stat status;
+	struct why why;
+
+	(void)state;
+	for (int keep = 0; keep < 2; keep++) {
+		assert_int_equal(output_begin(in_folder("steps.txt"), &file, &why), 0);
+		assert_int_equal(files_in_folder(), 1);
+		assert_int_equal(output_file_write(&file, (const uint8_t *)"text", 4, &why), 0);
+		assert_int_equal(access(in_folder("steps.txt"), F_OK), -1);
+		assert_int_equal(output_end(&file, keep, &why), 0);
+		assert_int_equal(output_end(&file, keep, &why), 0);
+		assert_int_equal(files_in_folder(), keep);
+	}
+	assert_int_equal(stat(in_folder("steps.txt"), &status), 0);
+	assert_int_equal(status.st_size, 4);
+	assert_int_equal(output_begin("/dev/full", &file, &why), 0);
+	assert_int_equal(output_file_write(&file, (const uint8_t *)"text", 4, &why), -ENOSPC);
+	assert_non_null(strstr(why.text, "free some space"));
+	assert_int_equal(output_end(&file, false, &why), 0);
+	assert_int_equal(output_begin(in_folder("none/a.txt"), &file, &why), -ENOENT);
+	assert_int_equal(output_begin(folder, &file, &why), -EISDIR);
+}
+
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -156,6 +183,7 @@ int main(void)
 		IN_FOLDER(whole_files),
 		IN_FOLDER(places_that_cannot_be_written),
 		IN_FOLDER(links_are_replaced),
+		IN_FOLDER(in_steps),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
