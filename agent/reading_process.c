@@ -1,0 +1,276 @@
+#include "agent/reading_process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/landlock.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/scope.h"
+#include "symbolizer/confine.h"
+
+#define LAST_CAP      63
+#define NOBODY	      65534
+#define ADDRESS_BYTES (8ull << 30) /* a profile of 512 MiB, several times over as tables */
+#define FILES_MAX     256
+#define NOT_CONFINED  125 /* exit status: nothing was read */
+
+/* --- rights ---------------------------------------------------------------------------------------------------------- */
+
+/* Root without capabilities is still who owns root's files. A folder's owner may read it without being root. */
+static int leave_user(const char *folder)
+{
+	struct stat status = {.st_uid = NOBODY, .st_gid = NOBODY};
+
+	if (geteuid() != 0)
+		return 0;
+	if (folder && stat(folder, &status) < 0)
+		return -errno;
+	if (status.st_uid == 0)
+		return 0;
+	/* A user namespace may lack the user: then the list of system calls is what holds. */
+	if (setgroups(0, NULL) == 0 && setresgid(status.st_gid, status.st_gid, status.st_gid) == 0)
+		(void)!setresuid(status.st_uid, status.st_uid, status.st_uid);
+	return 0;
+}
+
+static int give_up_rights(const char *folder)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
+
+	for (unsigned long cap = 0; cap <= LAST_CAP; cap++)
+		prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* needs CAP_SETPCAP; no_new_privs does the same for who has none */
+	int err = leave_user(folder);
+	if (err < 0)
+		return err;
+	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	if (syscall(SYS_capset, &header, none) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return -errno;
+	/* A change of the user takes it away, so it comes last. */
+	return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ? -errno : 0;
+}
+
+static int set_limit(__rlimit_resource_t resource, uint64_t value)
+{
+	struct rlimit limit = {value, value}, now;
+
+	/* A lower hard limit may have come from outside. */
+	if (getrlimit(resource, &now) == 0 && now.rlim_max < value)
+		limit.rlim_cur = limit.rlim_max = now.rlim_max;
+	return setrlimit(resource, &limit) < 0 ? -errno : 0;
+}
+
+/* All access to files is refused but reading below the folder. */
+static int restrict_files(const char *folder)
+{
+	struct landlock_ruleset_attr attributes = {.handled_access_fs = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1};
+
+	if (syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) <= 0)
+		return 0;
+	AUTO_CLOSE int rules = (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0);
+	if (rules < 0)
+		return -errno;
+	if (folder) {
+		struct landlock_path_beneath_attr below = {.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR};
+		AUTO_CLOSE int fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		below.parent_fd = fd;
+		if (fd < 0 || syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &below, 0) < 0)
+			return -errno;
+	}
+	return syscall(SYS_landlock_restrict_self, rules, 0) < 0 ? -errno : 0;
+}
+
+/* --- the list of system calls ---------------------------------------------------------------------------------------- */
+
+static int allow(scmp_filter_ctx filter, const int *calls, size_t n)
+{
+	int err = 0;
+
+	for (size_t i = 0; err == 0 && i < n; i++)
+		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0);
+	return err;
+}
+
+static int allow_plain(scmp_filter_ctx filter)
+{
+	static const int CALLS[] = {
+		/* what is open */
+		SCMP_SYS(close), SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(pread64), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(lseek), SCMP_SYS(fstat),
+		SCMP_SYS(fadvise64),
+		/* memory */
+		SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(futex), SCMP_SYS(getrandom), SCMP_SYS(sysinfo), SCMP_SYS(rseq),
+		SCMP_SYS(sched_yield),
+		/* who we are; signals of this process; clocks; the end */
+		SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(getuid), SCMP_SYS(geteuid), SCMP_SYS(getgid), SCMP_SYS(getegid), SCMP_SYS(rt_sigaction),
+		SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(clock_gettime), SCMP_SYS(clock_getres), SCMP_SYS(clock_nanosleep),
+		SCMP_SYS(nanosleep), SCMP_SYS(gettimeofday), SCMP_SYS(time), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(restart_syscall),
+	};
+
+	int err = allow(filter, CALLS, sizeof(CALLS) / sizeof(CALLS[0]));
+	/* Nothing becomes executable. */
+	if (err == 0)
+		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	if (err == 0)
+		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	return err;
+}
+
+/* Without names of files but with glibc's fstat(). */
+static int allow_no_names(scmp_filter_ctx filter)
+{
+	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1, SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH, 0));
+}
+
+/* What SQLite needs of a folder. It tries to open for writing first, and is content with less. */
+static int allow_reading_names(scmp_filter_ctx filter)
+{
+	static const int CALLS[] = {
+		SCMP_SYS(newfstatat), SCMP_SYS(stat), SCMP_SYS(lstat), SCMP_SYS(statx), SCMP_SYS(statfs), SCMP_SYS(fstatfs), SCMP_SYS(access), SCMP_SYS(faccessat),
+		SCMP_SYS(faccessat2), SCMP_SYS(getcwd), SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(getdents64), SCMP_SYS(fcntl),
+	};
+	const unsigned long long writing = O_ACCMODE | O_CREAT | O_TRUNC;
+
+	int err = allow(filter, CALLS, sizeof(CALLS) / sizeof(CALLS[0]));
+	if (err == 0)
+		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, writing, O_RDONLY));
+	if (err == 0)
+		err = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(openat), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE, O_RDWR));
+	return err;
+}
+
+static int load_filter(bool reads_names)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	int err = filter ? seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) : -ENOMEM;
+
+	if (err == 0)
+		err = allow_plain(filter);
+	if (err == 0)
+		err = reads_names ? allow_reading_names(filter) : allow_no_names(filter);
+	if (err == 0)
+		err = seccomp_load(filter);
+	if (filter)
+		seccomp_release(filter);
+	return err;
+}
+
+int reading_process_enter(const struct reading_options *options)
+{
+	bool bare = options->bare || confine_is_partial();
+
+	int err = give_up_rights(options->folder);
+	if (err == 0)
+		err = set_limit(RLIMIT_CORE, 0);
+	if (err < 0 || bare)
+		return err;
+	err = set_limit(RLIMIT_AS, ADDRESS_BYTES);
+	if (err == 0)
+		err = set_limit(RLIMIT_NOFILE, FILES_MAX);
+	if (err == 0)
+		err = restrict_files(options->folder);
+	return err < 0 ? err : load_filter(options->folder != NULL);
+}
+
+/* --- the process ----------------------------------------------------------------------------------------------------- */
+
+static const int ENDING[] = {SIGINT, SIGTERM, SIGHUP};
+#define N_ENDING (sizeof(ENDING) / sizeof(ENDING[0]))
+
+static void run_child(const struct reading_options *options, int (*run)(void *context), void *context, const sigset_t *mask)
+{
+	/* stdio would ask whether it is a terminal: no call of the list. */
+	setvbuf(stdout, NULL, _IOFBF, 1 << 16);
+	sigprocmask(SIG_SETMASK, mask, NULL);
+	int err = reading_process_enter(options);
+	if (err < 0) {
+		fprintf(stderr, "hearth: giving up rights before reading: %s\n", strerror(-err));
+		_exit(NOT_CONFINED);
+	}
+	int status = run(context);
+	fflush(stdout);
+	_exit(status);
+}
+
+/* Until it ended. A signal that is meant for us ends it too. */
+static int wait_for(pid_t pid, const sigset_t *signals, int *signal_out)
+{
+	int status;
+
+	for (;;) {
+		pid_t ended = waitpid(pid, &status, WNOHANG);
+		if (ended == pid)
+			return status;
+		if (ended < 0 && errno != EINTR)
+			return -1;
+		int got = sigwaitinfo(signals, NULL); /* SIGCHLD is one of them */
+		if (got > 0 && got != SIGCHLD) {
+			*signal_out = got;
+			kill(pid, SIGKILL);
+		}
+	}
+}
+
+/* One that came to both of us must not end us before the caller has cleaned up. */
+static void take_pending(const sigset_t *signals, int *signal_inout)
+{
+	static const struct timespec NOW = {0};
+
+	for (int got; (got = sigtimedwait(signals, NULL, &NOW)) > 0;)
+		*signal_inout = got == SIGCHLD ? *signal_inout : got;
+}
+
+static int explain_end(int status, int *signal_inout, struct why *why)
+{
+	int number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+
+	if (*signal_inout)
+		return 0;
+	if (!number)
+		return WEXITSTATUS(status) == NOT_CONFINED ? 1 : WEXITSTATUS(status);
+	if (number == SIGPIPE || number == SIGINT || number == SIGTERM || number == SIGHUP) {
+		*signal_inout = number;
+		return 0;
+	}
+	if (number == SIGSYS)
+		return why_set(why, -EIO, "the process that reads profiles was ended: it did what it may not do; please report this, with the file");
+	return why_set(why, -EIO, "the process that reads profiles died (%s); please report this, with the file", strsignal(number));
+}
+
+int reading_process_run(const struct reading_options *options, int (*run)(void *context), void *context, int *signal_out, struct why *why)
+{
+	sigset_t signals, before;
+
+	*signal_out = 0;
+	sigemptyset(&signals);
+	for (size_t i = 0; i < N_ENDING; i++)
+		sigaddset(&signals, ENDING[i]);
+	sigaddset(&signals, SIGCHLD);
+	signal(SIGCHLD, SIG_DFL); /* who started us may have ignored it: then nobody could be waited for */
+	sigprocmask(SIG_BLOCK, &signals, &before);
+	fflush(NULL);
+	pid_t pid = fork();
+	if (pid == 0)
+		run_child(options, run, context, &before);
+	int err = pid < 0 ? -errno : 0;
+	int status = pid < 0 ? -1 : wait_for(pid, &signals, signal_out);
+	take_pending(&signals, signal_out);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	if (err < 0)
+		return why_set(why, err, "starting the process that reads profiles: %s", strerror(-err));
+	return status < 0 ? why_set(why, -EIO, "the process that reads profiles was lost") : explain_end(status, signal_out, why);
+}
