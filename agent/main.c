@@ -11,7 +11,13 @@
 #include "agent/cmd_addr2line.h"
 #include "agent/cmd_agent.h"
 #include "agent/cmd_control.h"
+#include "agent/cmd_diff.h"
+#include "agent/cmd_export.h"
+#include "agent/cmd_flame.h"
+#include "agent/cmd_merge.h"
+#include "agent/cmd_query.h"
 #include "agent/cmd_record.h"
+#include "agent/cmd_report.h"
 #include "agent/cmd_symbolize.h"
 #include "agent/cmd_top.h"
 #include "symbolizer/zygote.h"
@@ -25,6 +31,12 @@ static const struct {
 	{"record", cmd_record, true, "sample now: the whole machine, some processes, or a command"},
 	{"top", cmd_top, true, "the hottest functions and processes of the last seconds, live"},
 	{"agent", cmd_agent, true, "profile the whole machine all the time"},
+	{"query", cmd_query, false, "what ran at some time: from the store of the agent, as text, flame graph or file"},
+	{"report", cmd_report, false, "what a pprof file says, as text: functions, trees, callers, lines"},
+	{"flame", cmd_flame, false, "a flame graph of a pprof file"},
+	{"diff", cmd_diff, false, "two pprof files compared: a table, or a flame graph in red and blue"},
+	{"merge", cmd_merge, false, "one pprof file of several"},
+	{"export", cmd_export, false, "a pprof file in the format of another tool"},
 	{"symbolize", cmd_symbolize, true, "names for the addresses of a pprof file, from the binaries of this machine"},
 	{"addr2line", cmd_addr2line, true, "functions, files and lines of addresses in a file"},
 	{"control", cmd_control, false, "ask a running agent: its state, another rate for some time, pause, resume"},

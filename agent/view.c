@@ -1,0 +1,335 @@
+#include "agent/view.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent/arguments.h"
+#include "agent/output.h"
+#include "agent/reading_process.h"
+#include "agent/view_load.h"
+#include "agent/view_page.h"
+#include "base/scope.h"
+#include "pprof/encode.h"
+#include "pprof/render.h"
+
+#define WIDTH_LEAST 40
+#define WIDTH_MAX   2000
+
+/* A view on its way. What the second process makes of it stays there. */
+struct running {
+	const struct view *view;
+	int fds[2 * VIEW_FILES_MAX]; /* of input.files, then of base.files */
+	size_t n_fds;
+	struct output_file output;
+	unsigned width;
+	bool color;
+};
+
+int view_take_files(struct view *view, int n, char **files, bool may_default)
+{
+	static const char *const DEFAULT[] = {VIEW_FILE_DEFAULT};
+	const char *command = view->options.command;
+	int from_stdin = 0;
+
+	if (n > VIEW_FILES_MAX)
+		return 1 + usage_error(command, "more than %d files: merge some first", VIEW_FILES_MAX);
+	if (!n && (!may_default || access(VIEW_FILE_DEFAULT, F_OK) < 0))
+		return 1 + usage_error(command, may_default ? "name a pprof file: there is no " VIEW_FILE_DEFAULT " here" : "name pprof files");
+	for (int i = 0; i < n; i++)
+		from_stdin += strcmp(files[i], "-") == 0;
+	if (from_stdin > 1)
+		return 1 + usage_error(command, "- twice: there is one standard input");
+	view->input.files = n ? (const char *const *)files : DEFAULT;
+	view->input.n_files = n ? (size_t)n : 1;
+	return 0;
+}
+
+/* --- before: with rights, without a foreign byte ------------------------------------------------------------------------------------ */
+
+static int refuse(const char *name, const char *why)
+{
+	fprintf(stderr, "hearth: reading '%s': %s\n", name, why);
+	return -EINVAL;
+}
+
+/* Regular files, and pipes as the shell makes them. A FIFO that nobody writes to is empty. */
+static int open_file(const char *name, int *fd_out)
+{
+	bool is_stdin = strcmp(name, "-") == 0;
+	struct stat status;
+
+	AUTO_CLOSE int fd = is_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 || fstat(fd, &status) < 0)
+		return refuse(is_stdin ? "standard input" : name, strerror(errno));
+	if (S_ISDIR(status.st_mode))
+		return refuse(name, "it is a folder; name a pprof file");
+	if (is_stdin && isatty(fd))
+		return refuse("standard input", "it is a terminal; name a pprof file, or give one with < or |");
+	if (!S_ISREG(status.st_mode) && !S_ISFIFO(status.st_mode) && !(is_stdin && S_ISSOCK(status.st_mode)))
+		return refuse(name, "it is neither a file nor a pipe");
+	if (!is_stdin && fcntl(fd, F_SETFL, 0) < 0)
+		return refuse(name, strerror(errno));
+	*fd_out = take_fd(&fd);
+	return 0;
+}
+
+static int open_files(struct running *r, const struct view_input *input)
+{
+	int err = 0;
+
+	for (size_t i = 0; err == 0 && i < input->n_files; i++) {
+		err = open_file(input->files[i], &r->fds[r->n_fds]);
+		r->n_fds += err == 0;
+	}
+	return err;
+}
+
+static int check_store(const char *folder)
+{
+	struct stat status;
+
+	errno = 0;
+	if (access(folder, R_OK | X_OK) == 0 && stat(folder, &status) == 0 && S_ISDIR(status.st_mode))
+		return 0;
+	if (errno == EACCES)
+		fprintf(stderr, "hearth: the store in '%s' may not be read by you; run this as root (sudo), or as the user whose it is\n", folder);
+	else if (errno == ENOENT)
+		fprintf(stderr, "hearth: there is no store in '%s'; 'hearth agent' makes one (root's is in /var/lib/hearth), --store names another\n", folder);
+	else
+		fprintf(stderr, "hearth: '%s' is no folder with a store%s%s\n", folder, errno ? ": " : "", errno ? strerror(errno) : "");
+	return -ENOENT;
+}
+
+/* A picture on a terminal helps nobody. */
+static int check_terminal(const struct view *view)
+{
+	enum view_kind kind = view->options.kind;
+
+	if (view->options.output || kind == VIEW_TEXT || kind == VIEW_JSON || kind == VIEW_FOLDED || !isatty(STDOUT_FILENO))
+		return 0;
+	usage_error(view->options.command, "standard output is a terminal: name a file with -o, such as -o %s, or use > or |",
+		    kind == VIEW_SVG	      ? "profile.svg"
+		    : kind == VIEW_PPROF      ? "profile.pb.gz"
+		    : kind == VIEW_SPEEDSCOPE ? "profile.speedscope.json"
+					      : "profile.firefox.json");
+	return -EINVAL;
+}
+
+static unsigned terminal_width(void)
+{
+	const char *columns = getenv("COLUMNS");
+	struct winsize size;
+	unsigned width = 0;
+
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
+		width = size.ws_col;
+	else if (columns)
+		width = (unsigned)strtoul(columns, NULL, 10);
+	return width > WIDTH_MAX ? WIDTH_MAX : width && width < WIDTH_LEAST ? WIDTH_LEAST : width;
+}
+
+static void look_at_terminal(struct running *r)
+{
+	const struct view_options *o = &r->view->options;
+	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+	bool is_terminal = !o->output && isatty(STDOUT_FILENO);
+
+	r->width = is_terminal ? terminal_width() : 0;
+	r->color = o->color == VIEW_COLOR_ALWAYS ||
+		   (o->color == VIEW_COLOR_AUTO && is_terminal && !(no_color && *no_color) && term && strcmp(term, "dumb") != 0);
+}
+
+/* --- in the process without rights --------------------------------------------------------------------------------------------------- */
+
+static int say(int err, const struct why *why)
+{
+	fprintf(stderr, "hearth: %s\n", why->text[0] ? why->text : strerror(-err));
+	return STATUS_FAILED;
+}
+
+static int load(const struct running *r, bool base, struct view_part *part)
+{
+	const struct view *v = r->view;
+	const struct view_input *input = base ? &v->base : &v->input;
+	struct view_source source = {
+		.store = v->store,
+		.from_ns = input->from_ns,
+		.to_ns = input->to_ns,
+		.names = input->files,
+		.fds = r->fds + (base ? v->input.n_files : 0),
+		.n_files = input->n_files,
+	};
+	struct why why;
+
+	int err = view_load(&source, &v->options, part, &why);
+	if (err < 0)
+		return say(err, &why);
+	if (part->missing.text[0])
+		fprintf(stderr, "hearth: warning: %s\n", part->missing.text);
+	return 0;
+}
+
+static int write_picture(const struct running *r, const struct view_page *page, FILE *stream)
+{
+	const struct view_options *o = &r->view->options;
+	char title[3 * VIEW_SUBJECT_MAX], only[200];
+
+	view_options_describe(o, only, sizeof(only));
+	snprintf(title, sizeof(title), "%s%s%s%s%s", page->subject, page->base ? " compared with " : "", page->base ? page->base_subject : "", *only ? ", " : "", only);
+	struct profile_svg_options svg = {.title = o->title ? o->title : title};
+	return page->base ? -EOPNOTSUPP : profile_write_svg(page->profile, page->value, &svg, stream);
+}
+
+static int write_stream(const struct running *r, const struct view_page *page, FILE *stream)
+{
+	const struct view_options *o = &r->view->options;
+
+	switch (o->kind) {
+	case VIEW_TEXT:
+		return view_write_text(page, stream);
+	case VIEW_JSON:
+		return view_write_json(page, stream);
+	case VIEW_FOLDED: /* counts of samples, unless another type was asked for */
+		return profile_write_folded(page->profile, o->type ? page->value : PROFILE_NONE, stream);
+	case VIEW_SPEEDSCOPE:
+	case VIEW_FIREFOX:
+		return -EOPNOTSUPP;
+	default:
+		return write_picture(r, page, stream);
+	}
+}
+
+/* The whole content first: an error of writing keeps its errno, which stdio loses, and a failure leaves nothing half written. */
+static int make(const struct running *r, const struct view_page *page, uint8_t **bytes_out, size_t *n_out)
+{
+	char *text = NULL;
+	size_t n = 0;
+
+	if (r->view->options.kind == VIEW_PPROF)
+		return profile_encode(page->profile, bytes_out, n_out);
+	FILE *stream = open_memstream(&text, &n);
+	if (!stream)
+		return -errno;
+	int err = write_stream(r, page, stream);
+	if (fclose(stream) != 0 && err == 0)
+		err = -ENOMEM;
+	if (err < 0) {
+		free(text);
+		return err;
+	}
+	*bytes_out = (uint8_t *)text;
+	*n_out = n;
+	return 0;
+}
+
+static int show(const struct running *r, struct view_page *page)
+{
+	AUTO_FREE uint8_t *bytes = NULL;
+	AUTO_FREE char *function = NULL;
+	struct why why = {""};
+	size_t n = 0;
+
+	int err = view_find_type(page->profile, page->options->type, &page->value, &why);
+	if (err == 0 && page->base)
+		err = view_find_type(page->base, profile_string(page->profile, page->profile->sample_types[page->value].type), &page->base_value, &why);
+	if (err == 0 && page->options->function)
+		err = view_find_function(page, page->options->function, &function, &why);
+	page->function = function;
+	if (err == 0)
+		err = make(r, page, &bytes, &n);
+	if (err == 0)
+		err = output_file_write(&r->output, bytes, n, &why);
+	return err < 0 ? say(err, &why) : STATUS_OK;
+}
+
+/* A comparison may have one side without samples: what is new was not there before. */
+static const struct why *why_empty(const struct view_part *now, const struct view_part *base)
+{
+	if (base && base->profile && base->empty.text[0] == '\0')
+		return NULL;
+	return now->empty.text[0] ? &now->empty : NULL;
+}
+
+static int read_and_write(void *context)
+{
+	const struct running *r = context;
+	const struct view *v = r->view;
+	struct view_part now = {0}, base = {0};
+
+	int status = load(r, false, &now);
+	if (status == 0 && v->has_base)
+		status = load(r, true, &base);
+	const struct why *empty = status == 0 ? why_empty(&now, v->has_base ? &base : NULL) : NULL;
+	if (empty && v->options.kind != VIEW_PPROF)
+		status = say(0, empty);
+	if (status == 0) {
+		struct view_page page = {
+			.options = &v->options,
+			.profile = now.profile,
+			.base = v->has_base ? base.profile : NULL,
+			.subject = now.subject,
+			.base_subject = base.subject,
+			.width = r->width,
+			.color = r->color,
+		};
+		status = show(r, &page);
+	}
+	view_part_deinit(&now);
+	view_part_deinit(&base);
+	return status;
+}
+
+/* --- both ------------------------------------------------------------------------------------------------------------------------------ */
+
+static int prepare(struct running *r)
+{
+	const struct view *v = r->view;
+	struct why why;
+
+	int err = check_terminal(v);
+	if (err < 0)
+		return STATUS_USAGE;
+	if (v->store ? check_store(v->store) < 0 : open_files(r, &v->input) < 0 || open_files(r, &v->base) < 0)
+		return STATUS_FAILED;
+	err = output_begin(v->options.output ? v->options.output : "-", &r->output, &why);
+	if (err < 0)
+		return say(err, &why);
+	look_at_terminal(r);
+	/* What the other process could not open: the zone, the widths of characters. */
+	tzset();
+	setlocale(LC_CTYPE, "C.UTF-8");
+	return 0;
+}
+
+int view_run(struct view *view)
+{
+	struct running r = {.view = view, .output = {.fd = -1}};
+	const struct reading_options options = {.folder = view->store, .bare = view->bare};
+	struct why why;
+	int number = 0;
+
+	int status = prepare(&r);
+	if (status == 0) {
+		status = reading_process_run(&options, read_and_write, &r, &number, &why);
+		if (status < 0)
+			status = say(status, &why);
+	}
+	if (output_end(&r.output, status == 0 && !number, &why) < 0)
+		status = say(0, &why);
+	for (size_t i = 0; i < r.n_fds; i++)
+		close(r.fds[i]);
+	if (number) {
+		signal(number, SIG_DFL);
+		raise(number);
+	}
+	return status;
+}
