@@ -143,6 +143,7 @@ static int allow_reading_names(scmp_filter_ctx filter)
 		SCMP_SYS(newfstatat), SCMP_SYS(stat), SCMP_SYS(lstat), SCMP_SYS(statx), SCMP_SYS(statfs), SCMP_SYS(fstatfs), SCMP_SYS(access), SCMP_SYS(faccessat),
 		SCMP_SYS(faccessat2), SCMP_SYS(getcwd), SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(getdents64), SCMP_SYS(fcntl),
 	};
+	static const int REFUSED[] = {SCMP_SYS(fchown), SCMP_SYS(fchmod)}; /* as root it gives a journal to whose the file is */
 	const unsigned long long writing = O_ACCMODE | O_CREAT | O_TRUNC;
 
 	int err = allow(filter, CALLS, sizeof(CALLS) / sizeof(CALLS[0]));
@@ -150,6 +151,8 @@ static int allow_reading_names(scmp_filter_ctx filter)
 		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, writing, O_RDONLY));
 	if (err == 0)
 		err = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(openat), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE, O_RDWR));
+	for (size_t i = 0; err == 0 && i < sizeof(REFUSED) / sizeof(REFUSED[0]); i++)
+		err = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), REFUSED[i], 0);
 	return err;
 }
 

@@ -30,6 +30,7 @@ struct running {
 	int fds[2 * VIEW_FILES_MAX]; /* of input.files, then of base.files */
 	size_t n_fds;
 	struct output_file output;
+	sigset_t signals_before;
 	unsigned width;
 	bool color;
 };
@@ -74,7 +75,7 @@ static int open_file(const char *name, int *fd_out)
 		return refuse(name, "it is a folder; name a pprof file");
 	if (is_stdin && isatty(fd))
 		return refuse("standard input", "it is a terminal; name a pprof file, or give one with < or |");
-	if (!S_ISREG(status.st_mode) && !S_ISFIFO(status.st_mode) && !(is_stdin && S_ISSOCK(status.st_mode)))
+	if (!is_stdin && !S_ISREG(status.st_mode) && !S_ISFIFO(status.st_mode))
 		return refuse(name, "it is neither a file nor a pipe");
 	if (!is_stdin && fcntl(fd, F_SETFL, 0) < 0)
 		return refuse(name, strerror(errno));
@@ -97,15 +98,17 @@ static int check_store(const char *folder)
 {
 	struct stat status;
 
-	errno = 0;
-	if (access(folder, R_OK | X_OK) == 0 && stat(folder, &status) == 0 && S_ISDIR(status.st_mode))
+	bool is_there = stat(folder, &status) == 0;
+	if (is_there && !S_ISDIR(status.st_mode))
+		fprintf(stderr, "hearth: '%s' is no folder with a store\n", folder);
+	else if (is_there && access(folder, R_OK | X_OK) == 0)
 		return 0;
-	if (errno == EACCES)
+	else if (errno == EACCES)
 		fprintf(stderr, "hearth: the store in '%s' may not be read by you; run this as root (sudo), or as the user whose it is\n", folder);
 	else if (errno == ENOENT)
 		fprintf(stderr, "hearth: there is no store in '%s'; 'hearth agent' makes one (root's is in /var/lib/hearth), --store names another\n", folder);
 	else
-		fprintf(stderr, "hearth: '%s' is no folder with a store%s%s\n", folder, errno ? ": " : "", errno ? strerror(errno) : "");
+		fprintf(stderr, "hearth: the store in '%s': %s\n", folder, strerror(errno));
 	return -ENOENT;
 }
 
@@ -290,6 +293,22 @@ static int read_and_write(void *context)
 
 /* --- both ------------------------------------------------------------------------------------------------------------------------------ */
 
+/* From the first moment that a file is there which must not stay: reading_process_run() takes signals that come. Opening a FIFO may last, and makes none. */
+static void hold_signals(struct running *r)
+{
+	const char *path = r->view->options.output;
+	struct stat status;
+	sigset_t ending;
+
+	sigemptyset(&ending);
+	if (!path || stat(path, &status) < 0 || !S_ISFIFO(status.st_mode)) {
+		sigaddset(&ending, SIGINT);
+		sigaddset(&ending, SIGTERM);
+		sigaddset(&ending, SIGHUP);
+	}
+	sigprocmask(SIG_BLOCK, &ending, &r->signals_before);
+}
+
 static int prepare(struct running *r)
 {
 	const struct view *v = r->view;
@@ -300,6 +319,7 @@ static int prepare(struct running *r)
 		return STATUS_USAGE;
 	if (v->store ? check_store(v->store) < 0 : open_files(r, &v->input) < 0 || open_files(r, &v->base) < 0)
 		return STATUS_FAILED;
+	hold_signals(r);
 	err = output_begin(v->options.output ? v->options.output : "-", &r->output, &why);
 	if (err < 0)
 		return say(err, &why);
@@ -313,10 +333,11 @@ static int prepare(struct running *r)
 int view_run(struct view *view)
 {
 	struct running r = {.view = view, .output = {.fd = -1}};
+	int number = 0;
 	const struct reading_options options = {.folder = view->store, .bare = view->bare};
 	struct why why;
-	int number = 0;
 
+	sigprocmask(SIG_BLOCK, NULL, &r.signals_before);
 	int status = prepare(&r);
 	if (status == 0) {
 		status = reading_process_run(&options, read_and_write, &r, &number, &why);
@@ -327,6 +348,7 @@ int view_run(struct view *view)
 		status = say(0, &why);
 	for (size_t i = 0; i < r.n_fds; i++)
 		close(r.fds[i]);
+	sigprocmask(SIG_SETMASK, &r.signals_before, NULL);
 	if (number) {
 		signal(number, SIG_DFL);
 		raise(number);

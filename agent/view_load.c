@@ -338,6 +338,8 @@ static int load_from_store(const struct view_source *s, const struct view_option
 		profile_free(all.profile);
 	}
 	store_reader_close(r);
+	if (err == -EROFS)
+		return why_set(why, err, "the store in '%.200s' has a journal that only its writer can take over: start 'hearth agent' once, or copy all files of the folder", s->store);
 	if (err < 0 && !why->text[0])
 		why_set(why, err, "reading the store in '%.200s': %s", s->store, strerror(-err));
 	return err;

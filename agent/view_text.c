@@ -14,7 +14,7 @@
 
 #define LEVELS_MAX    40 /* of a tree's branches that are drawn; deeper ones stand side by side */
 #define NARROW	      78 /* columns: below, shares without values */
-#define NAME_LEAST    16 /* columns that a name gets always */
+#define NAME_LEAST    8  /* columns that a name gets always */
 #define SHARE_HOT     0.05
 #define SHARE_WARM    0.005
 
@@ -148,6 +148,16 @@ static void put_name(const struct view_page *page, const char *name, const char 
 
 /* --- the head ------------------------------------------------------------------------------------------------------------------- */
 
+/* A line of its own, cut where the terminal ends. */
+static void put_note(const struct view_page *page, const char *text, FILE *stream)
+{
+	size_t columns, n = page->width ? fit(text, page->width, &columns) : strlen(text);
+
+	if (text[n])
+		n = fit(text, page->width - 1, &columns);
+	fprintf(stream, "%.*s%s\n", (int)n, text, text[n] ? "…" : "");
+}
+
 static void put_line(const struct view_page *page, const char *key, const char *text, FILE *stream)
 {
 	size_t columns, n = page->width > 12 + NAME_LEAST ? fit(text, page->width - 11, &columns) : strlen(text);
@@ -210,14 +220,15 @@ static void put_titles(const struct view_page *page, const char *const *titles, 
 	fputc('\n', stream);
 }
 
-static void put_rest(size_t n, size_t shown, const char *what, FILE *stream)
+static void put_rest(const struct view_page *page, size_t n, size_t shown, const char *what, FILE *stream)
 {
-	char count[48];
+	char count[48], text[128];
 
 	if (shown >= n)
 		return;
 	format_count((int64_t)(n - shown), count, sizeof(count));
-	fprintf(stream, "and %s %s more: -n 0 shows all\n", count, what);
+	snprintf(text, sizeof(text), "and %s %s more: -n 0 shows all", count, what);
+	put_note(page, text, stream);
 }
 
 static size_t rows_shown(const struct view_page *page, size_t n)
@@ -257,7 +268,7 @@ static int put_top(const struct view_page *page, FILE *stream)
 		fputs("  ", stream);
 		put_name(page, row->name, module_name(row->name, row->module, row->is_kernel), narrow ? 22 : 42, stream);
 	}
-	put_rest(n, shown, "functions", stream);
+	put_rest(page, n, shown, "functions", stream);
 	return 0;
 }
 
@@ -286,7 +297,7 @@ static int put_comparison(const struct view_page *page, FILE *stream)
 		fputs("  ", stream);
 		put_name(page, row->name, module_name(row->name, row->module, row->is_kernel), narrow ? 22 : 42, stream);
 	}
-	put_rest(n, shown, "functions", stream);
+	put_rest(page, n, shown, "functions", stream);
 	return 0;
 }
 
@@ -323,7 +334,7 @@ static int put_lines(const struct view_page *page, FILE *stream)
 		}
 		put_name(page, place, "", narrow ? 22 : 42, stream);
 	}
-	put_rest(n, shown, "lines", stream);
+	put_rest(page, n, shown, "lines", stream);
 	return 0;
 }
 
@@ -475,9 +486,11 @@ static int put_whole_tree(const struct view_page *page, const struct flame_tree 
 		.stream = stream,
 	};
 	bool is_part = page->options->form != VIEW_TREE;
+	char note[128];
 
-	if (page->width)
-		x.levels_max = page->width > 80 ? (page->width - 40) / 4 : 10;
+	/* Half of what the numbers leave is for names. */
+	if (page->width && x.levels_max > (page->width - (is_narrow(page) ? 22 : 32)) / 4)
+		x.levels_max = (page->width - (is_narrow(page) ? 22 : 32)) / 4;
 	if (x.levels_max > LEVELS_MAX)
 		x.levels_max = LEVELS_MAX;
 	if (is_part) {
@@ -491,8 +504,10 @@ static int put_whole_tree(const struct view_page *page, const struct flame_tree 
 	if (err == 0)
 		err = put_nodes(&x, is_part && tree->n_nodes > 1 ? 1 : 0);
 	branches_deinit(&x.branches);
-	if (err == 0 && x.branches.left_out)
-		fprintf(stream, "frames below %.2g %% of the total are left out: --min-share 0 shows all\n", 100 * page->options->min_share);
+	if (err == 0 && x.branches.left_out) {
+		snprintf(note, sizeof(note), "frames below %.2g %% of the total are left out: --min-share 0 shows all", 100 * page->options->min_share);
+		put_note(page, note, stream);
+	}
 	return err;
 }
 
