@@ -19,6 +19,7 @@
 #include "agent/view_page.h"
 #include "base/scope.h"
 #include "pprof/encode.h"
+#include "pprof/flame_tree.h"
 #include "pprof/render.h"
 
 #define WIDTH_LEAST 40
@@ -187,9 +188,11 @@ static int write_picture(const struct running *r, const struct view_page *page, 
 	char title[3 * VIEW_SUBJECT_MAX], only[200];
 
 	view_options_describe(o, only, sizeof(only));
-	snprintf(title, sizeof(title), "%s%s%s%s%s", page->subject, page->base ? " compared with " : "", page->base ? page->base_subject : "", *only ? ", " : "", only);
-	struct profile_svg_options svg = {.title = o->title ? o->title : title};
-	return page->base ? -EOPNOTSUPP : profile_write_svg(page->profile, page->value, &svg, stream);
+	snprintf(title, sizeof(title), "%s%s%s%s%s%s%.100s", page->subject, page->base ? " compared with " : "", page->base ? page->base_subject : "", *only ? ", " : "", only,
+		 !page->function ? "" : o->form == VIEW_CALLERS ? ", callers of " : ", callees of ", page->function ? page->function : "");
+	const struct flame_options part = {.function = page->function, .from_leaf = o->form == VIEW_CALLERS};
+	struct profile_svg_options svg = {.title = o->title ? o->title : title, .icicle = o->icicle, .tree = page->function ? &part : NULL};
+	return page->base ? profile_write_diff_svg(page->profile, page->base, page->value, &svg, stream) : profile_write_svg(page->profile, page->value, &svg, stream);
 }
 
 static int write_stream(const struct running *r, const struct view_page *page, FILE *stream)
@@ -204,8 +207,9 @@ static int write_stream(const struct running *r, const struct view_page *page, F
 	case VIEW_FOLDED: /* counts of samples, unless another type was asked for */
 		return profile_write_folded(page->profile, o->type ? page->value : PROFILE_NONE, stream);
 	case VIEW_SPEEDSCOPE:
+		return profile_write_speedscope(page->profile, page->subject, stream);
 	case VIEW_FIREFOX:
-		return -EOPNOTSUPP;
+		return profile_write_firefox(page->profile, page->subject, stream);
 	default:
 		return write_picture(r, page, stream);
 	}

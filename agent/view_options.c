@@ -207,7 +207,7 @@ int view_options_parse(struct view_options *o, int argc, char **argv, const char
 {
 	int status = 0;
 
-	optind = 1;
+	optind = 0; /* from the beginning, whatever was parsed before */
 	for (int option; status == 0 && (option = getopt_long(argc, argv, short_options, options, NULL)) >= 0;)
 		status = own && option >= VIEW_OPTION_OWN && option < VIEW_OPTION_PROCESS ? own(context, option) : take(o, option, help);
 	return status;
@@ -287,6 +287,8 @@ int view_options_finish(struct view_options *o, enum view_kind otherwise, unsign
 		list_kinds(allowed, true, names, sizeof(names));
 		return DONE(usage_error(o->command, "'%s' has none of the extensions %s; give --format", o->output, names));
 	}
+	if (o->function && o->kind != VIEW_TEXT && o->kind != VIEW_JSON && (o->form == VIEW_LINES || o->kind != VIEW_SVG))
+		return DONE(usage_error(o->command, "%s", o->form == VIEW_LINES ? "--lines is text or JSON" : "--callers and --callees are text, JSON or SVG"));
 	if (o->rows == NOT_SAID)
 		o->rows = o->kind == VIEW_TEXT && !o->output ? ROWS_DEFAULT : 0;
 	return allowed & VIEW_ALLOW(o->kind) ? 0 : refuse_kind(o, allowed);

@@ -148,24 +148,23 @@ static void put_name(const struct view_page *page, const char *name, const char 
 
 /* --- the head ------------------------------------------------------------------------------------------------------------------- */
 
-/* A line of its own, cut where the terminal ends. */
-static void put_note(const struct view_page *page, const char *text, FILE *stream)
+/* The rest of a line, behind used columns, cut where the terminal ends. */
+static void put_rest_of_line(const struct view_page *page, const char *text, size_t used, FILE *stream)
 {
-	size_t columns, n = page->width ? fit(text, page->width, &columns) : strlen(text);
+	size_t room = page->width > used + NAME_LEAST ? page->width - used : NAME_LEAST, columns;
+	size_t n = page->width ? fit(text, room, &columns) : strlen(text);
 
 	if (text[n])
-		n = fit(text, page->width - 1, &columns);
+		n = fit(text, room - 1, &columns);
 	fprintf(stream, "%.*s%s\n", (int)n, text, text[n] ? "…" : "");
 }
 
 static void put_line(const struct view_page *page, const char *key, const char *text, FILE *stream)
 {
-	size_t columns, n = page->width > 12 + NAME_LEAST ? fit(text, page->width - 11, &columns) : strlen(text);
-
 	ink(page, INK_DIM, stream);
 	fprintf(stream, "%-9s ", key);
 	no_ink(page, INK_DIM, stream);
-	fprintf(stream, "%.*s%s\n", (int)n, text, text[n] ? "…" : "");
+	put_rest_of_line(page, text, 10, stream);
 }
 
 /* "3.45 s in 10.0 s, 1,234 samples" */
@@ -228,7 +227,7 @@ static void put_rest(const struct view_page *page, size_t n, size_t shown, const
 		return;
 	format_count((int64_t)(n - shown), count, sizeof(count));
 	snprintf(text, sizeof(text), "and %s %s more: -n 0 shows all", count, what);
-	put_note(page, text, stream);
+	put_rest_of_line(page, text, 0, stream);
 }
 
 static size_t rows_shown(const struct view_page *page, size_t n)
@@ -506,7 +505,7 @@ static int put_whole_tree(const struct view_page *page, const struct flame_tree 
 	branches_deinit(&x.branches);
 	if (err == 0 && x.branches.left_out) {
 		snprintf(note, sizeof(note), "frames below %.2g %% of the total are left out: --min-share 0 shows all", 100 * page->options->min_share);
-		put_note(page, note, stream);
+		put_rest_of_line(page, note, 0, stream);
 	}
 	return err;
 }

@@ -180,7 +180,7 @@ def adds_up():
     lines = report("--lines", "inner", a)["lines"]
     assert sum(line["self"] for line in lines) == functions["inner"]["self"] and all(line["file"].endswith("spin.c") for line in lines), lines
     counts = report("--type", "samples", a)
-    assert counts["unit"] == "count" and counts["profile"]["total"] == report("--type", "samples/count", a)["profile"]["total"] > 500
+    assert counts["unit"] == "count" and counts["profile"]["total"] == report("--type", "samples/count", a)["profile"]["total"] > 50
 
 
 @test("filters by label and side: what is left, and what there is when nothing is")
