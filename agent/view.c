@@ -238,6 +238,16 @@ static int make(const struct running *r, const struct view_page *page, uint8_t *
 	return 0;
 }
 
+/* The type that was asked for is the profile's own from here on: some formats have one only. */
+static void prefer_type(struct profile *profile, const char *type)
+{
+	struct why why;
+	uint32_t value;
+
+	if (type && view_find_type(profile, type, &value, &why) == 0)
+		profile->default_sample_type = profile->sample_types[value].type;
+}
+
 static int show(const struct running *r, struct view_page *page)
 {
 	AUTO_FREE uint8_t *bytes = NULL;
@@ -279,6 +289,7 @@ static int read_and_write(void *context)
 	if (empty && v->options.kind != VIEW_PPROF)
 		status = say(0, empty);
 	if (status == 0) {
+		prefer_type(now.profile, v->options.type);
 		struct view_page page = {
 			.options = &v->options,
 			.profile = now.profile,

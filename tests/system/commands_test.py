@@ -327,6 +327,8 @@ def exports():
     for name in ("e.speedscope.json", "e.firefox.json"):
         with open(name) as file:
             assert "inner" in json.dumps(json.load(file))
+    weights = json.loads(ok("export", "--format", "speedscope", "--type", "samples", a))["profiles"][0]["weights"]
+    assert sum(weights) == whole == sum(count for _, count in folded("e.folded"))
     for format in ("pprof", "folded", "svg", "text", "json", "speedscope", "firefox"):
         done = subprocess.run([HEARTH, "export", "--format", format, a], capture_output=True, check=True)
         assert done.stdout and not done.stderr, format
@@ -491,7 +493,7 @@ def query_refused():
     refused(1, [state, "there is no store"], "query")
     day = time.strftime("%Y-%m-%d")
     refused(1, ["has no windows from 2020-01-01 00:00:00 to 2020-01-02 00:00:00; it has", "from 20"], "query", "--store", folder, "--from", "2020-01-01", "--to", "2020-01-02")
-    refused(1, ["no sample has the process 'spam'; there are spin"], "query", "--store", folder, "--process", "spam")
+    refused(1, ["no sample has the process 'spam'; there are "], "query", "--store", folder, "--process", "spam")
     refused(1, "no sample is left of process=spin, focus /nowhere/", "query", "--store", folder, "--process", "spin", "--focus", "nowhere")
     shutil.copytree(folder, "damaged")
     for name in os.listdir("damaged"):
