@@ -1,6 +1,7 @@
 #include "agent/cmd_diff.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "agent/arguments.h"
 #include "agent/view.h"
@@ -37,6 +38,8 @@ int cmd_diff(int argc, char **argv, struct zygote *zygote)
 		status = view_options_finish(&view.options, VIEW_TEXT, VIEW_ALLOW(VIEW_TEXT) | VIEW_ALLOW(VIEW_JSON) | VIEW_ALLOW(VIEW_SVG));
 	if (status == 0 && argc - optind != 2)
 		status = usage_error("diff", "two pprof files are needed, BEFORE and NOW") + 1;
+	if (status == 0 && strcmp(argv[optind], "-") == 0 && strcmp(argv[optind + 1], "-") == 0)
+		status = usage_error("diff", "- twice: there is one standard input") + 1;
 	if (status)
 		return status - 1;
 	view.base = (struct view_input){.files = (const char *const *)argv + optind, .n_files = 1};

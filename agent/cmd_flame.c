@@ -12,6 +12,7 @@ static const char HELP[] =
 	"input; several are merged. Without one it is " VIEW_FILE_DEFAULT ", what 'hearth record' writes.\n"
 	"\n"
 	"  -o, --output FILE         the SVG (standard output, when it is no terminal)\n"
+	"      --format svg          for an output with another extension\n"
 	VIEW_HELP_PICTURE
 	"\n"
 	VIEW_HELP_SELECT

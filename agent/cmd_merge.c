@@ -11,6 +11,7 @@ static const char HELP[] =
 	"One pprof file of several, of any producers: equal samples are added up, durations too. - is standard input.\n"
 	"\n"
 	"  -o, --output FILE         the pprof file (standard output, when it is no terminal)\n"
+	"      --format pprof        for an output with another extension\n"
 	"\n"
 	VIEW_HELP_SELECT
 	"\n"

@@ -143,7 +143,9 @@ static int allow_reading_names(scmp_filter_ctx filter)
 		SCMP_SYS(newfstatat), SCMP_SYS(stat), SCMP_SYS(lstat), SCMP_SYS(statx), SCMP_SYS(statfs), SCMP_SYS(fstatfs), SCMP_SYS(access), SCMP_SYS(faccessat),
 		SCMP_SYS(faccessat2), SCMP_SYS(getcwd), SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(getdents64), SCMP_SYS(fcntl),
 	};
-	static const int REFUSED[] = {SCMP_SYS(fchown), SCMP_SYS(fchmod)}; /* as root it gives a journal to whose the file is */
+	/* As root it gives a journal to whose the file is; and it would mend what a writer left. */
+	static const int REFUSED[] = {SCMP_SYS(fchown),	   SCMP_SYS(fchmod), SCMP_SYS(unlink),	SCMP_SYS(unlinkat), SCMP_SYS(ftruncate),
+				      SCMP_SYS(fdatasync), SCMP_SYS(fsync),  SCMP_SYS(pwrite64)};
 	const unsigned long long writing = O_ACCMODE | O_CREAT | O_TRUNC;
 
 	int err = allow(filter, CALLS, sizeof(CALLS) / sizeof(CALLS[0]));

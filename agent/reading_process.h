@@ -16,8 +16,8 @@ struct reading_options {
 };
 
 /* Give up, in this process and for good: as root the user (nobody, or whose the folder is), all capabilities, new privileges, being looked at, core files; with Landlock
- * (Linux 5.13) all files but the folder's; then the list of system calls: what is open, reading below the folder, memory, clocks. Anything else ends the process; opening
- * for writing is -EACCES (SQLite tries it). Returns 0 or a negative errno. Under sanitizers bare always. */
+ * (Linux 5.13) all files but the folder's; then the list of system calls: what is open, reading below the folder, memory, clocks. Anything else ends the process; what
+ * SQLite tries of a folder that it may only read (opening for writing, removing a journal) is an error. Returns 0 or a negative errno. Under sanitizers bare always. */
 int reading_process_enter(const struct reading_options *options);
 
 /* Fork, enter, run(context); its result (0 to 255) is the exit status. Waits for it; when it is ended by SIGINT, SIGTERM, SIGHUP or SIGPIPE, or we are told to end meanwhile, *signal_out is

@@ -72,12 +72,12 @@ enum view_option {
 	{"show", required_argument, NULL, VIEW_OPTION_SHOW}, {"type", required_argument, NULL, VIEW_OPTION_TYPE}
 #define VIEW_HELP_SELECT                                                                                                            \
 	"Which samples (all of these must hold):\n"                                                                                \
-	"      --process NAME        of the process of that name; the same with\n"                                                 \
-	"      --thread NAME\n"                                                                                                    \
-	"  -p, --pid PID\n"                                                                                                        \
-	"      --container NAME\n"                                                                                                 \
-	"      --unit NAME           a systemd unit\n"                                                                             \
-	"      --service NAME\n"                                                                                                   \
+	"      --process NAME        of a process with that name\n"                                                                \
+	"      --thread NAME         of a thread\n"                                                                                \
+	"  -p, --pid PID             of one process\n"                                                                             \
+	"      --container NAME      of a container\n"                                                                             \
+	"      --unit NAME           of a systemd unit\n"                                                                          \
+	"      --service NAME        of a service (docs/profiles.md)\n"                                                            \
 	"      --label KEY=VALUE     any label of the profile\n"                                                                   \
 	"      --user-only           user frames only\n"                                                                           \
 	"      --kernel-only         kernel frames only\n"                                                                         \

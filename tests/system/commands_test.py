@@ -58,7 +58,7 @@ def profiles():
     """a.pb.gz: hot 3 of 4; b.pb.gz: hot only. Recorded once."""
     if "profiles" not in MADE:
         for name, arguments in (("a", []), ("b", ["more"])):
-            record("-F", "499", "-o", f"{name}.pb.gz", "--", spin(), "2", *arguments)
+            record("-F", "499", "-o", f"{name}.pb.gz", "--", spin(), "1", *arguments)
         MADE["profiles"] = True
     return "a.pb.gz", "b.pb.gz"
 
@@ -228,6 +228,7 @@ def usage():
             ("name pprof files", ("merge", "-o", "x.pb.gz")),
             ("--format, or -o with an extension", ("export", a)),
             ("- twice", ("merge", "-", "-")),
+            ("- twice", ("diff", "-", "-")),
             ("what is 'a.pb.gz'?", ("query", a)),
             ("lacks a unit", ("query", "--from", "-15")),
             ("is no time", ("query", "--to", "soon")),
