@@ -44,7 +44,8 @@ GENERATED := $(B)/bpf/sample.skel.h $(B)/pprof/profile.pb-c.h $(B)/web/querier.p
 
 .DEFAULT_GOAL := all
 .PHONY: all completion help page deps test-deps bench-deps run test test-unit test-asan test-store test-valgrind test-system test-kernels test-setup \
-	test-cfi test-names test-fuzz fuzz-cfi bench bench-cfi bench-confine bench-accuracy bench-programs install uninstall clean bench-window-names bench-names bench-labels bench-store \
+	test-cfi test-names test-fuzz fuzz-cfi bench bench-cfi bench-confine bench-accuracy bench-programs install uninstall clean bench-window-names \
+	bench-names bench-labels bench-store bench-flame \
 	test-upload test-upload-fleet bench-upload
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -346,8 +347,10 @@ bench-store: $(B)/bench/store ## a store of 7 days: bytes a day, time of a windo
 $(B)/bench/store: $(B)/bench/store.o $(B)/tests/store/replay.o $(B)/libhearth.a
 	$(call say,LINK,$@)$(CC) $(LDFLAGS) -o $@ $^ -lm $(HEARTH_LDLIBS) $(LDLIBS)
 
-$(B)/bench/flame: $(B)/bench/flame.o $(B)/libhearth.a
-	$(call say,LINK,$@)$(CC) $(LDFLAGS) -o $@ $^ $(HEARTH_LDLIBS) $(LDLIBS)
+bench-flame: $(B)/bench/flame ## flame graphs, tables, selections and exports of a day, beside go tool pprof; FLAME="file.pb.gz" or "STORE-FOLDER HOURS"
+	$(Q)$(B)/bench/flame $(FLAME)
+$(B)/bench/flame: $(B)/bench/flame.o $(B)/tests/store/replay.o $(B)/libhearth.a
+	$(call say,LINK,$@)$(CC) $(LDFLAGS) -o $@ $^ -lm $(HEARTH_LDLIBS) $(LDLIBS)
 
 bench-labels: $(B)/bench/labels ## what containers' and units' labels cost with 500 cgroups (root)
 	$(Q)$(B)/bench/labels

@@ -26,6 +26,21 @@ static int svg(const struct profile *profile, FILE *stream)
 	return profile_write_svg(profile, PROFILE_NONE, &options, stream);
 }
 
+static int diff(const struct profile *profile, FILE *stream)
+{
+	return profile_write_diff_svg(profile, profile, PROFILE_NONE, NULL, stream);
+}
+
+static int speedscope(const struct profile *profile, FILE *stream)
+{
+	return profile_write_speedscope(profile, "name", stream);
+}
+
+static int firefox(const struct profile *profile, FILE *stream)
+{
+	return profile_write_firefox(profile, "name", stream);
+}
+
 static char *rendered(const struct profile *profile, render_fn render)
 {
 	char *out = NULL;
@@ -188,6 +203,71 @@ static void recursion_counts_once(void **state)
 	profile_free(profile);
 }
 
+/* Half of "main" is gone, and something is there that was not. */
+static void comparisons_tell_both(void **state)
+{
+	struct profile *now = sample_profile(), *then = sample_profile(), *other = hostile_profile("x");
+	char *picture = NULL;
+	size_t bytes;
+	FILE *stream = open_memstream(&picture, &bytes);
+
+	(void)state;
+	now->values[3] = 0;		 /* vfs_read: 100 ns of 420 before, nothing of 320 now */
+	then->values[5] = 0;		 /* the nameless one: new */
+	assert_int_equal(profile_write_diff_svg(now, then, 1, NULL, stream), 0);
+	fclose(stream);
+	assert_non_null(strstr(picture, "<text id=\"title\" x=\"10\" y=\"22\">Comparison</text>"));
+	assert_non_null(strstr(picture, "cpu 320 ns in 10.0 s, 2023-11-14 22:13:20 UTC"));
+	assert_non_null(strstr(picture, "before: cpu 400 ns in 10.0 s, 2023-11-14 22:13:20 UTC"));
+	assert_non_null(strstr(picture, "vfs_read  ([kernel.kallsyms])  0 ns, 0.00 %; before: 100 ns, 25.00 %; -25.00 points</title>"));
+	assert_non_null(strstr(picture, "[app+0x2345]  (app)  20 ns, 6.25 %; before: 0 ns, 0.00 %; +6.25 points</title>"));
+	assert_non_null(strstr(picture, "fill=\"hsl(214,85%,60%)\"/><text x=")); /* gone */
+	assert_non_null(strstr(picture, "fill=\"hsl(6,85%,60%)\"/><text x="));	 /* new */
+	free(picture);
+	stream = fopen("/dev/null", "w");
+	assert_non_null(stream);
+	assert_int_equal(profile_write_diff_svg(now, other, 1, NULL, stream), -EINVAL); /* it has no "cpu" */
+	assert_int_equal(profile_write_svg(now, 7, NULL, stream), -EINVAL);
+	fclose(stream);
+	profile_free(now);
+	profile_free(then);
+	profile_free(other);
+}
+
+/* The tree's options hold in pictures too; an icicle has its root in the first row. */
+static void pictures_of_parts(void **state)
+{
+	struct profile *profile = sample_profile();
+	const struct flame_options callers = {.function = "vfs_read", .from_leaf = true};
+	char *picture = NULL;
+	size_t bytes;
+	FILE *stream = open_memstream(&picture, &bytes);
+
+	(void)state;
+	assert_int_equal(profile_write_svg(profile, 1, &(struct profile_svg_options){.icicle = true, .tree = &callers}, stream), 0);
+	fclose(stream);
+	assert_non_null(strstr(picture, "<title>read_it  (app)  100 ns, 100.00 %</title>"));
+	assert_null(strstr(picture, "inlined"));
+	const char *root = strstr(picture, "data-d=\"0\""), *leaf = strstr(picture, "data-d=\"3\"");
+	assert_non_null(root);
+	assert_non_null(leaf);
+	assert_true(atoi(strstr(root, " y=\"") + 4) < atoi(strstr(leaf, " y=\"") + 4));
+	free(picture);
+	profile_free(profile);
+}
+
+static void names_in_json(void **state)
+{
+	struct profile *profile = hostile_profile("</script>\"\\{\x1b[31m");
+	AUTO_FREE char *one = rendered(profile, speedscope);
+	AUTO_FREE char *two = rendered(profile, firefox);
+
+	(void)state;
+	assert_non_null(strstr(one, "\"</script>\\\"\\\\{?[31m\""));
+	assert_non_null(strstr(two, "\"</script>\\\"\\\\{?[31m\""));
+	profile_free(profile);
+}
+
 static void errors_of_the_stream_are_seen(void **state)
 {
 	struct profile *profile = sample_profile();
@@ -198,6 +278,9 @@ static void errors_of_the_stream_are_seen(void **state)
 	assert_int_equal(folded(profile, full), -ENOSPC);
 	assert_true(svg(profile, full) < 0);
 	assert_true(text(profile, full) < 0);
+	assert_true(diff(profile, full) < 0);
+	assert_true(speedscope(profile, full) < 0);
+	assert_true(firefox(profile, full) < 0);
 	fclose(full);
 	profile_free(profile);
 }
@@ -231,7 +314,8 @@ int main(void)
 		cmocka_unit_test(golden_svg),		 cmocka_unit_test(names_are_never_markup),
 		cmocka_unit_test(large_profiles),	 cmocka_unit_test(siblings_lie_side_by_side),
 		cmocka_unit_test(recursion_counts_once), cmocka_unit_test(errors_of_the_stream_are_seen),
-		cmocka_unit_test(values_for_people),
+		cmocka_unit_test(values_for_people),	 cmocka_unit_test(comparisons_tell_both),
+		cmocka_unit_test(pictures_of_parts),	 cmocka_unit_test(names_in_json),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
