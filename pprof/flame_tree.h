@@ -8,7 +8,7 @@
 
 #include "pprof/profile.h"
 
-#define FLAME_DEPTH_MAX 4096 /* frames of a stack; the rest of a deeper one, at the leaf, is cut off and counted */
+#define FLAME_DEPTH_MAX 2048 /* frames of a stack; the rest of a deeper one, at the leaf, is cut off and counted */
 
 struct flame_options {
 	const struct profile *base; /* to compare with; NULL: none. It has a sample type of the same name */
