@@ -192,6 +192,16 @@ static int svg(const struct profile *profile, FILE *stream)
 	return profile_write_svg(profile, PROFILE_NONE, NULL, stream);
 }
 
+static int folded(const struct profile *profile, FILE *stream)
+{
+	return profile_write_folded(profile, PROFILE_NONE, stream);
+}
+
+static int text(const struct profile *profile, FILE *stream)
+{
+	return profile_write_text(profile, PROFILE_NONE, 0, stream);
+}
+
 static int speedscope(const struct profile *profile, FILE *stream)
 {
 	return profile_write_speedscope(profile, "bench", stream);
@@ -248,6 +258,8 @@ int main(int argc, char **argv)
 	measure_tree("from the leaf, 50,000 nodes", profile, &(struct flame_options){.max_nodes = 50000, .from_leaf = true});
 	measure_tables(profile);
 	measure_render("SVG", profile, svg);
+	measure_render("folded", profile, folded);
+	measure_render("text", profile, text);
 	measure_render("speedscope", profile, speedscope);
 	measure_render("Firefox Profiler", profile, firefox);
 	measure_beside_go(profile);

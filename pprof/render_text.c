@@ -199,10 +199,11 @@ int profile_write_text(const struct profile *profile, uint32_t value, size_t n_r
 		return err;
 	const char *type = profile_string(profile, profile->sample_types[value].type);
 	const char *unit = profile_string(profile, profile->sample_types[value].unit);
+	int64_t total = profile_total(profile, value);
 	write_head(profile, value, stream);
 	fprintf(stream, "\n%14s %9s %14s %9s  %s\n", "self", "", "total", "", "function (module)");
 	for (size_t i = 0; i < n && (!n_rows || i < n_rows); i++)
-		write_row(&rows[i], type, unit, profile_total(profile, value), stream);
+		write_row(&rows[i], type, unit, total, stream);
 	if (n_rows && n > n_rows)
 		fprintf(stream, "and %zu functions more\n", n - n_rows);
 	errno = 0;

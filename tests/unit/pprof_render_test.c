@@ -285,6 +285,56 @@ static void errors_of_the_stream_are_seen(void **state)
 	profile_free(profile);
 }
 
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Names that begin alike, with characters before and behind ';': the order is that of whole lines. */
+static void folded_lines_are_in_the_order_of_their_text(void **state)
+{
+	static const char *const NAMES[] = {"a", "a(int)", "a;b", "a:b", "ab", "a<b>", "", "a b", "ax", "a_[k]"};
+	struct profile_builder *b;
+	struct profile *profile;
+	uint32_t locations[20], stack[6];
+	uint64_t seed = 7;
+
+	(void)state;
+	assert_int_equal(profile_builder_create(&b), 0);
+	assert_int_equal(profile_builder_sample_type(b, "samples", "count"), 0);
+	struct profile_mapping kernel = {.filename = sample_string(b, "[kernel.kallsyms]")};
+	uint32_t map = (uint32_t)profile_builder_mapping(b, &kernel);
+	for (uint32_t i = 0; i < 20; i++)
+		locations[i] = sample_location(b, i < 10 ? PROFILE_NONE : map, i, NAMES[i % 10], i % 7 ? NULL : "a");
+	for (uint32_t i = 0; i < 3000; i++) {
+		uint32_t n = 0;
+		for (; n < i % 6; n++) {
+			seed = seed * 6364136223846793005u + 1442695040888963407u;
+			stack[n] = locations[(seed >> 33) % 20];
+		}
+		struct profile_label label = {.key = sample_string(b, "process"), .str = sample_string(b, NAMES[i / 6 % 10])};
+		assert_true(profile_builder_sample(b, stack, n, &label, label.str != 0, (int64_t[]){i % 5 - 1}) >= 0);
+	}
+	assert_int_equal(profile_builder_finish(b, &profile), 0);
+	profile_builder_destroy(b);
+	char *text = rendered(profile, folded), *lines[3001], *save;
+	size_t n = 0;
+	int64_t sum = 0;
+	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save), n++) {
+		char *value = strrchr(line, ' ');
+		assert_non_null(value);
+		sum += atoll(value);
+		*value = '\0';
+		lines[n] = line;
+		if (n)
+			assert_true(by_text(&lines[n - 1], &lines[n]) < 0); /* each once */
+	}
+	assert_true(n > 1000);
+	assert_int_equal(sum, profile_total(profile, 0));
+	free(text);
+	profile_free(profile);
+}
+
 static void values_for_people(void **state)
 {
 	static const struct {
@@ -315,6 +365,7 @@ int main(void)
 		cmocka_unit_test(large_profiles),	 cmocka_unit_test(siblings_lie_side_by_side),
 		cmocka_unit_test(recursion_counts_once), cmocka_unit_test(errors_of_the_stream_are_seen),
 		cmocka_unit_test(values_for_people),	 cmocka_unit_test(comparisons_tell_both),
+		cmocka_unit_test(folded_lines_are_in_the_order_of_their_text),
 		cmocka_unit_test(pictures_of_parts),	 cmocka_unit_test(names_in_json),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
