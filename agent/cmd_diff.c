@@ -15,6 +15,7 @@ static const char HELP[] =
 	"  -o, --output FILE         .svg or .txt (text on standard output)\n"
 	"      --format FORMAT       text, json or svg, whatever the extension\n"
 	"  -n, --rows N              rows of the table (30 in text on standard output), 0: all\n"
+	VIEW_HELP_BY
 	VIEW_HELP_TEXT
 	VIEW_HELP_PICTURE
 	"\n"
@@ -24,7 +25,7 @@ static const char HELP[] =
 	"\n"
 	"Exit status: 0; 1 when something failed, also when no sample is left; 2 for wrong usage.\n";
 
-static const struct option OPTIONS[] = {{"rows", required_argument, NULL, 'n'}, VIEW_OPTIONS_TEXT, VIEW_OPTIONS_SELECT, VIEW_OPTIONS_PICTURE, VIEW_OPTIONS_OUTPUT, {0}};
+static const struct option OPTIONS[] = {{"rows", required_argument, NULL, 'n'}, VIEW_OPTIONS_BY, VIEW_OPTIONS_TEXT, VIEW_OPTIONS_SELECT, VIEW_OPTIONS_PICTURE, VIEW_OPTIONS_OUTPUT, {0}};
 
 int cmd_diff(int argc, char **argv, struct zygote *zygote)
 {

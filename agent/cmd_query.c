@@ -140,7 +140,7 @@ static int finish(struct query *q, struct view *view, char path[PATH_MAX])
 	int status = set_ranges(q, view);
 	if (status == 0)
 		status = view_options_finish(&view->options, VIEW_TEXT, view->has_base ? compared : VIEW_ALLOW_ALL);
-	if (status == 0 && view->has_base && view->options.form != VIEW_TOP)
+	if (status == 0 && view->has_base && view->options.form != VIEW_TOP && view->options.form != VIEW_BY)
 		status = DONE(usage_error("query", "a comparison is a table or a flame graph: without --tree, --callers, --callees and --lines"));
 	view->store = path;
 	return status ? status : find_store(q->store, path);

@@ -15,6 +15,7 @@
 #include "agent/arguments.h"
 #include "agent/output.h"
 #include "agent/reading_process.h"
+#include "agent/view_labels.h"
 #include "agent/view_load.h"
 #include "agent/view_page.h"
 #include "base/scope.h"
@@ -248,6 +249,25 @@ static void prefer_type(struct profile *profile, const char *type)
 		profile->default_sample_type = profile->sample_types[value].type;
 }
 
+static bool has_label(const struct profile *p, const char *key)
+{
+	for (size_t i = 0; i < p->n_labels; i++)
+		if (strcmp(profile_string(p, p->labels[i].key), key) == 0)
+			return true;
+	return false;
+}
+
+static int check_label(const struct view_page *page, struct why *why)
+{
+	const char *key = page->options->by;
+	char keys[300];
+
+	if (has_label(page->profile, key) || (page->base && has_label(page->base, key)))
+		return 0;
+	label_keys_list(page->profile, keys, sizeof(keys));
+	return why_set(why, -ENOENT, "--by: no sample has a label '%.80s'%s%s", key, *keys ? "; there are " : "", keys);
+}
+
 static int show(const struct running *r, struct view_page *page)
 {
 	AUTO_FREE uint8_t *bytes = NULL;
@@ -261,6 +281,8 @@ static int show(const struct running *r, struct view_page *page)
 	if (err == 0 && page->options->function)
 		err = view_find_function(page, page->options->function, &function, &why);
 	page->function = function;
+	if (err == 0 && page->options->by)
+		err = check_label(page, &why);
 	if (err == 0)
 		err = make(r, page, &bytes, &n);
 	if (err == 0)

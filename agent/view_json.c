@@ -1,4 +1,5 @@
 /* view_write_json(): the same as the text, for machines. */
+#include "agent/view_labels.h"
 #include "agent/view_page.h"
 
 #include <errno.h>
@@ -47,6 +48,32 @@ static int write_functions(const struct view_page *page, struct json_writer *w)
 			json_int(w, "base_self", rows[i].base_self);
 			json_int(w, "base_total", rows[i].base_total);
 		}
+		json_object_end(w);
+	}
+	json_array_end(w);
+	return 0;
+}
+
+static int write_labels(const struct view_page *page, struct json_writer *w)
+{
+	AUTO_FREE struct label_row *rows = NULL;
+	uint64_t most = page->options->rows;
+	size_t n = 0;
+
+	int err = label_table_create(page->profile, page->value, page->base, page->base_value, page->options->by, &rows, &n);
+	if (err < 0)
+		return err;
+	json_string(w, "by", page->options->by);
+	json_uint(w, "n", n);
+	json_array_begin(w, "values");
+	for (size_t i = 0; i < n && (!most || i < most); i++) {
+		json_object_begin(w, NULL);
+		json_string(w, "value", rows[i].text);
+		if (*rows[i].process)
+			json_string(w, "process", rows[i].process);
+		json_int(w, "total", rows[i].value);
+		if (page->base)
+			json_int(w, "base_total", rows[i].base_value);
 		json_object_end(w);
 	}
 	json_array_end(w);
@@ -142,7 +169,9 @@ int view_write_json(const struct view_page *page, FILE *stream)
 		write_part(w, "base", page->base, page->base_value, page->base_subject);
 	if (page->function)
 		json_string(w, "function", page->function);
-	if (page->options->form == VIEW_TOP || page->base)
+	if (page->options->form == VIEW_BY)
+		err = write_labels(page, w);
+	else if (page->options->form == VIEW_TOP || page->base)
 		err = write_functions(page, w);
 	else if (page->options->form == VIEW_LINES)
 		err = write_lines(page, w);

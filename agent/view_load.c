@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/view_labels.h"
 #include "base/scope.h"
 #include "base/text_clean.h"
 #include "base/time_text.h"
@@ -273,8 +274,10 @@ static void explain_empty(const struct profile *p, const struct view_options *o,
 		list_values(p, values, n, text, sizeof(text));
 		if (n)
 			why_set(why, 0, "%s: no sample has the %.*s '%.*s'; there are %s", subject, SHOW(key), SHOW(value), text);
-		else
-			why_set(why, 0, "%s: no sample has a label '%.*s'", subject, SHOW(key));
+		else {
+			label_keys_list(p, text, sizeof(text));
+			why_set(why, 0, "%s: no sample has a label '%.*s'%s%s", subject, SHOW(key), *text ? "; there are " : "", text);
+		}
 		return;
 	}
 	view_options_describe(o, text, sizeof(text));

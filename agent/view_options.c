@@ -92,7 +92,7 @@ static int take_side(struct view_options *o, enum profile_side side)
 static int take_form(struct view_options *o, enum view_form form, const char *function)
 {
 	if (o->form != VIEW_TOP)
-		return DONE(usage_error(o->command, "one of --tree, --callers, --callees and --lines"));
+		return DONE(usage_error(o->command, "one of --by, --tree, --callers, --callees and --lines"));
 	o->form = form;
 	o->function = function;
 	return 0;
@@ -160,6 +160,9 @@ static int take(struct view_options *o, int option, const char *help)
 	case VIEW_OPTION_TYPE:
 		o->type = optarg;
 		return 0;
+	case VIEW_OPTION_BY:
+		o->by = optarg;
+		return take_form(o, VIEW_BY, NULL);
 	case VIEW_OPTION_TREE:
 		return take_form(o, VIEW_TREE, NULL);
 	case VIEW_OPTION_CALLERS:
@@ -287,6 +290,8 @@ int view_options_finish(struct view_options *o, enum view_kind otherwise, unsign
 		list_kinds(allowed, true, names, sizeof(names));
 		return DONE(usage_error(o->command, "'%s' has none of the extensions %s; give --format", o->output, names));
 	}
+	if (o->by && o->kind != VIEW_TEXT && o->kind != VIEW_JSON)
+		return DONE(usage_error(o->command, "--by is text or JSON"));
 	if (o->function && o->kind != VIEW_TEXT && o->kind != VIEW_JSON && (o->form == VIEW_LINES || o->kind != VIEW_SVG))
 		return DONE(usage_error(o->command, "%s", o->form == VIEW_LINES ? "--lines is text or JSON" : "--callers and --callees are text, JSON or SVG"));
 	if (o->rows == NOT_SAID)

@@ -8,7 +8,7 @@
 
 #include "pprof/profile_select.h"
 
-enum view_form { VIEW_TOP, VIEW_TREE, VIEW_CALLERS, VIEW_CALLEES, VIEW_LINES };
+enum view_form { VIEW_TOP, VIEW_TREE, VIEW_CALLERS, VIEW_CALLEES, VIEW_LINES, VIEW_BY };
 
 /* What is written. The formats but text and JSON are those of agent/output.h. */
 enum view_kind { VIEW_TEXT, VIEW_JSON, VIEW_PPROF, VIEW_FOLDED, VIEW_SVG, VIEW_SPEEDSCOPE, VIEW_FIREFOX };
@@ -22,6 +22,7 @@ struct view_options {
 	const char *type; /* sample type; NULL: the profile's own */
 	enum view_form form;
 	const char *function; /* of callers, callees, lines */
+	const char *by;	      /* label of VIEW_BY */
 	uint64_t rows;	      /* of a table; 0: all; 30, when nobody says, of text on standard output, else all */
 	double min_share;     /* of a tree's frames, of the total */
 	const char *output;   /* NULL: standard output */
@@ -48,6 +49,7 @@ enum view_option {
 	VIEW_OPTION_HIDE,
 	VIEW_OPTION_SHOW,
 	VIEW_OPTION_TYPE,
+	VIEW_OPTION_BY,
 	VIEW_OPTION_TREE,
 	VIEW_OPTION_CALLERS,
 	VIEW_OPTION_CALLEES,
@@ -89,18 +91,21 @@ enum view_option {
 
 #define VIEW_SHORT_REPORT "n:"
 #define VIEW_OPTIONS_REPORT                                                                                                        \
-	{"tree", no_argument, NULL, VIEW_OPTION_TREE}, {"callers", required_argument, NULL, VIEW_OPTION_CALLERS},                  \
+	VIEW_OPTIONS_BY, {"tree", no_argument, NULL, VIEW_OPTION_TREE}, {"callers", required_argument, NULL, VIEW_OPTION_CALLERS},                  \
 	{"callees", required_argument, NULL, VIEW_OPTION_CALLEES}, {"lines", required_argument, NULL, VIEW_OPTION_LINES},          \
 	{"min-share", required_argument, NULL, VIEW_OPTION_MIN_SHARE}, {"rows", required_argument, NULL, 'n'}, VIEW_OPTIONS_TEXT
+#define VIEW_OPTIONS_BY	  {"by", required_argument, NULL, VIEW_OPTION_BY}
 #define VIEW_OPTIONS_TEXT {"json", no_argument, NULL, VIEW_OPTION_JSON}, {"color", required_argument, NULL, VIEW_OPTION_COLOR}
 #define VIEW_HELP_REPORT                                                                                                            \
 	"Which text (a table of functions by self):\n"                                                                             \
+	VIEW_HELP_BY                                                                                                               \
 	"      --tree                what calls what, with shares of the total\n"                                                  \
 	"      --callers FUNCTION    what calls it, up to the outermost\n"                                                         \
 	"      --callees FUNCTION    what it calls\n"                                                                              \
 	"      --lines FUNCTION      its source lines\n"                                                                           \
 	"      --min-share PERCENT   frames of a tree below this share of the total are left out (1)\n"                            \
 	"  -n, --rows N              rows of a table (30 in text on standard output), 0: all\n" VIEW_HELP_TEXT
+#define VIEW_HELP_BY "      --by LABEL            not functions, but what each process (thread, pid, container, unit, ...) took\n"
 #define VIEW_HELP_TEXT                                                                                                              \
 	"      --json                one JSON object\n"                                                                            \
 	"      --color WHEN          auto (on a terminal, without NO_COLOR), always or never\n"

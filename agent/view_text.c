@@ -1,4 +1,5 @@
 /* view_write_text(): tables and trees for people. */
+#include "agent/view_labels.h"
 #include "agent/view_page.h"
 
 #include <errno.h>
@@ -300,6 +301,47 @@ static int put_comparison(const struct view_page *page, FILE *stream)
 	return 0;
 }
 
+static void put_label(const struct view_page *page, const struct label_row *row, bool narrow, FILE *stream)
+{
+	double now = share_of(row->value, profile_total(page->profile, page->value));
+
+	if (page->base) {
+		double before = share_of(row->base_value, profile_total(page->base, page->base_value));
+		if (!narrow)
+			put_share(page, before, INK_NONE, stream);
+		put_share(page, now, INK_NONE, stream);
+		put_change(page, now - before, stream);
+	} else {
+		put_value(page, row->value, stream);
+		put_share(page, now, ink_of(now), stream);
+	}
+	fputs("  ", stream);
+	put_name(page, *row->text ? row->text : "(none)", row->process, page->base && !narrow ? 32 : 22, stream);
+}
+
+static int put_by_label(const struct view_page *page, FILE *stream)
+{
+	AUTO_FREE struct label_row *rows = NULL;
+	const char *titles[4];
+	bool narrow = is_narrow(page);
+	size_t n = 0, n_titles = 0;
+
+	int err = label_table_create(page->profile, page->value, page->base, page->base_value, page->options->by, &rows, &n);
+	if (err < 0)
+		return err;
+	if (page->base && !narrow)
+		titles[n_titles++] = "before";
+	titles[n_titles++] = page->base ? "now" : "total";
+	titles[n_titles++] = page->base ? "change" : "";
+	titles[n_titles++] = page->options->by;
+	put_titles(page, titles, n_titles, stream);
+	size_t shown = rows_shown(page, n);
+	for (size_t i = 0; i < shown; i++)
+		put_label(page, &rows[i], narrow, stream);
+	put_rest(page, n, shown, "rows", stream);
+	return 0;
+}
+
 static int put_lines(const struct view_page *page, FILE *stream)
 {
 	static const char *const WIDE[] = {"self", "", "total", "", "line"}, *const SHORT[] = {"self", "total", "line"};
@@ -530,7 +572,9 @@ int view_write_text(const struct view_page *page, FILE *stream)
 	int err = 0;
 
 	put_head(page, stream);
-	if (page->base)
+	if (page->options->form == VIEW_BY)
+		err = put_by_label(page, stream);
+	else if (page->base)
 		err = put_comparison(page, stream);
 	else if (page->options->form == VIEW_TOP)
 		err = put_top(page, stream);

@@ -45,7 +45,7 @@ static void each_form(const struct profile *p, const struct profile *base, unsig
 	struct view_page page = {.options = &o, .profile = p, .subject = "subject", .base_subject = "base", .width = width};
 
 	view_options_init(&o, "report");
-	for (int form = VIEW_TOP; form <= VIEW_LINES; form++) {
+	for (int form = VIEW_TOP; form <= VIEW_BY; form++) {
 		struct why why;
 		char *name = NULL;
 		o.form = (enum view_form)form;
@@ -55,8 +55,9 @@ static void each_form(const struct profile *p, const struct profile *base, unsig
 		for (size_t i = 0; form >= VIEW_CALLERS && !name && i < 3; i++)
 			if (view_find_function(&page, WANTED[i], &name, &why) < 0)
 				name = NULL;
-		page.function = name;
-		if (form < VIEW_CALLERS || name)
+		page.function = form == VIEW_BY ? NULL : name;
+		o.by = width & 2 ? "thread" : "";
+		if (form < VIEW_CALLERS || form == VIEW_BY || name)
 			write_page(&page);
 		free(name);
 	}

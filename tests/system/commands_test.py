@@ -176,6 +176,9 @@ def adds_up():
         assert tree["function"] == "hot" and check(tree["tree"]) == functions["hot"]["total"] and [c["name"] for c in tree["tree"]["children"]] == ["hot"], tree
     lines = report("--lines", "inner", a)["lines"]
     assert sum(line["self"] for line in lines) == functions["inner"]["self"] and all(line["file"].endswith("spin.c") for line in lines), lines
+    for label in ("process", "pid", "thread"):
+        rows = report("--by", label, a)["values"]
+        assert sum(row["total"] for row in rows) == whole and (rows[0]["value"] == "spin" or rows[0]["process"] == "spin"), rows
     counts = report("--type", "samples", a)
     assert counts["unit"] == "count" and counts["profile"]["total"] == report("--type", "samples/count", a)["profile"]["total"] > 50
 
@@ -190,7 +193,8 @@ def filters():
     assert not any(f["kernel"] for f in user["functions"]) and (not kernel or all(f["kernel"] for f in kernel["functions"]))
     refused(1, ["no sample has the process 'spon'; there are spin"], "report", "--process", "spon", a)
     refused(1, ["no sample has the pid '1'; there are", str(pid)], "report", "-p", "1", a)
-    refused(1, "no sample has a label 'planet'", "report", "--label", "planet=earth", a)
+    refused(1, "no sample has a label 'planet'; there are ", "report", "--label", "planet=earth", a)
+    refused(1, "--by: no sample has a label 'planet'; there are ", "report", "--by", "planet", a)
     refused(1, "no sample is left of process=spin, focus /nowhere/", "report", "--process", "spin", "--focus", "nowhere", a)
     refused(1, "the profile has no 'cycles', but samples, cpu", "report", "--type", "cycles", a)
     refused(1, "no function's name is, or matches, 'nowhere'", "report", "--callers", "nowhere", a)
@@ -212,7 +216,7 @@ def usage():
             ("--focus twice", ("report", "--focus", "a", "--focus", "b", a)),
             ("is not KEY=VALUE", ("report", "--label", "pid", a)),
             ("leave nothing", ("report", "--user-only", "--kernel-only", a)),
-            ("one of --tree", ("report", "--tree", "--lines", "x", a)),
+            ("one of --by, --tree", ("report", "--tree", "--lines", "x", a)),
             ("'blue' is none of auto, always, never", ("report", "--color", "blue", a)),
             ("--min-share", ("report", "--tree", "--min-share", "200", a)),
             ("extensions .txt, .pb.gz", ("report", "-o", "x.doc", a)),
@@ -363,7 +367,7 @@ def terminal():
     a, b = profiles()
     strip = lambda text: re.sub(r"\033\[\d*m", "", text)
     for columns in (40, 60, 80, 132, 200):
-        for arguments in (["report", a], ["report", "--tree", a], ["report", "--callers", "inner", a], ["diff", a, b], ["report", "--lines", "inner", a]):
+        for arguments in (["report", a], ["report", "--tree", a], ["report", "--by", "pid", a], ["report", "--callers", "inner", a], ["diff", a, b], ["diff", "--by", "thread", a, b], ["report", "--lines", "inner", a]):
             text, status = on_terminal(columns, *arguments)
             assert status == 0 and "\033[" in text and max(len(line) for line in strip(text).splitlines()) <= columns, (columns, arguments, text)
             assert strip(text) == on_terminal(columns, *arguments, NO_COLOR="1")[0] == on_terminal(columns, *arguments, TERM="dumb")[0]
@@ -456,6 +460,9 @@ def queries():
     whole = query()
     assert whole["profile"]["total"] > spun["profile"]["total"] > 0 and any("identity=holds" in c for c in whole["profile"]["comments"])
     assert query("--process", "spin", "--focus", "^cold$")["profile"]["total"] < spun["profile"]["total"] / 2
+    processes = query("--by", "process")["values"]
+    assert sum(row["total"] for row in processes) == whole["profile"]["total"]
+    assert {row["value"]: row["total"] for row in processes}["spin"] == spun["profile"]["total"], processes
     tree = query("--process", "spin", "--callers", "inner")
     assert [child["name"] for child in tree["tree"]["children"]] == ["inner"]
     # Parts of the time add up to all of it.
@@ -473,6 +480,8 @@ def query_diff():
     before, now = found["base"]["total"], found["profile"]["total"]
     rows = {f["name"]: f for f in found["functions"]}
     assert rows["cold"]["base_total"] / before > 0.15 > 0.12 > rows["cold"]["total"] / now, rows["cold"]
+    changes = {row["value"]: row for row in query("--by", "process", *arguments)["values"]}
+    assert changes["spin"]["total"] == now and changes["spin"]["base_total"] == before, changes
     text = ok("query", "--store", folder, *arguments)
     assert re.match(r"now .*\ncpu .*\nbefore .*\ncpu ", text), text
     ok("query", "--store", folder, *arguments, "-o", "range.svg")

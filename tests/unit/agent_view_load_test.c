@@ -147,7 +147,7 @@ static void nothing_left(void **state)
 	(void)state;
 	is_empty("process", "nginx", NULL, "a.pb.gz: no sample has the process 'nginx'; there are app");
 	is_empty("pid", "78", NULL, "a.pb.gz: no sample has the pid '78'; there are 77");
-	is_empty("planet", "earth", NULL, "a.pb.gz: no sample has a label 'planet'");
+	is_empty("planet", "earth", NULL, "a.pb.gz: no sample has a label 'planet'; there are pid, process");
 	is_empty("pid", "77", "nowhere", "a.pb.gz: no sample is left of pid=77, focus /nowhere/");
 	assert_int_equal(profile_builder_create(&b), 0);
 	assert_int_equal(profile_builder_sample_type(b, "cpu", "nanoseconds"), 0);

@@ -98,11 +98,11 @@ static void forms(void **state)
 	static const struct {
 		const char *line, *function;
 		enum view_form form;
-	} CASES[] = {{"", NULL, VIEW_TOP}, {"--tree", NULL, VIEW_TREE}, {"--callers f", "f", VIEW_CALLERS}, {"--callees f", "f", VIEW_CALLEES}, {"--lines f", "f", VIEW_LINES}};
+	} CASES[] = {{"", NULL, VIEW_TOP}, {"--tree", NULL, VIEW_TREE}, {"--callers f", "f", VIEW_CALLERS}, {"--callees f", "f", VIEW_CALLEES}, {"--lines f", "f", VIEW_LINES}, {"--by pid", NULL, VIEW_BY}};
 	struct view_options o;
 
 	(void)state;
-	for (size_t i = 0; i < 5; i++) {
+	for (size_t i = 0; i < 6; i++) {
 		assert_int_equal(parse(&o, CASES[i].line, NULL), 0);
 		assert_int_equal(o.form, CASES[i].form);
 		if (CASES[i].function)
@@ -138,7 +138,7 @@ static void kinds(void **state)
 		{"--callers f -o x.svg", VIEW_SVG},
 		{"--tree -o x.pb.gz", VIEW_PPROF},
 	};
-	static const char *const BAD[] = {"-o x", "-o .svg", "-o x.json", "--format xml", "--format svg --json", "-o x.svg/", "--lines f -o x.svg", "--callers f -o x.folded"};
+	static const char *const BAD[] = {"-o x", "-o .svg", "-o x.json", "--format xml", "--format svg --json", "-o x.svg/", "--lines f -o x.svg", "--callers f -o x.folded", "--by pid -o x.svg", "--by pid --tree"};
 	struct view_options o;
 
 	(void)state;

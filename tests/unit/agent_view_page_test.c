@@ -192,6 +192,79 @@ static void json(void **state)
 	profile_free(p);
 }
 
+/* Samples of processes and pids; 0: without. */
+static struct profile *labelled(const char *const *processes, const int64_t *pids, const int64_t *values, size_t n)
+{
+	struct profile_builder *b;
+	struct profile *profile;
+
+	assert_int_equal(profile_builder_create(&b), 0);
+	assert_int_equal(profile_builder_sample_type(b, "cpu", "nanoseconds"), 0);
+	uint32_t location = sample_location(b, PROFILE_NONE, 1, "work", NULL);
+	for (size_t i = 0; i < n; i++) {
+		struct profile_label labels[] = {{.key = sample_string(b, "pid"), .num = pids[i]}, {.key = sample_string(b, "process")}};
+		labels[1].str = sample_string(b, processes[i]);
+		assert_true(profile_builder_sample(b, &location, 1, labels, pids[i] ? 2 : 0, &values[i]) >= 0);
+	}
+	assert_int_equal(profile_builder_finish(b, &profile), 0);
+	profile_builder_destroy(b);
+	return profile;
+}
+
+static void by_labels(void **state)
+{
+	static const char *const NAMES[] = {"nginx", "bash", "nginx", "", "postgres"};
+	struct view_options o = options_of(VIEW_BY);
+	struct profile *p = labelled(NAMES, (int64_t[]){10, 11, 12, 0, 13}, (int64_t[]){300, 100, 400, 150, 50}, 5);
+	struct profile *before = labelled(NAMES, (int64_t[]){10, 11}, (int64_t[]){100, 900}, 2);
+	struct view_page page = {.options = &o, .profile = p, .subject = "x"};
+
+	(void)state;
+	o.by = "process";
+	is_text(&page, view_write_text,
+		"of        x\n"
+		"cpu       1.00 µs\n"
+		"\n"
+		"     total            process\n"
+		"    700 ns   70.00 %  nginx\n"
+		"    150 ns   15.00 %  (none)\n"
+		"    100 ns   10.00 %  bash\n"
+		"     50 ns    5.00 %  postgres\n");
+	o.by = "pid";
+	o.rows = 2;
+	is_text(&page, view_write_text,
+		"of        x\n"
+		"cpu       1.00 µs\n"
+		"\n"
+		"     total            pid\n"
+		"    400 ns   40.00 %  12  (nginx)\n"
+		"    300 ns   30.00 %  10  (nginx)\n"
+		"and 3 rows more: -n 0 shows all\n");
+	AUTO_FREE char *json_text = text_of(&page, view_write_json);
+	assert_non_null(strstr(json_text, "\"by\":\"pid\",\"n\":5,\"values\":[{\"value\":\"12\",\"process\":\"nginx\",\"total\":400},{\"value\":\"10\","));
+	page.base = before;
+	page.base_subject = "y";
+	o.by = "process";
+	o.rows = 0;
+	is_text(&page, view_write_text,
+		"now       x\n"
+		"cpu       1.00 µs\n"
+		"before    y\n"
+		"cpu       1.00 µs\n"
+		"\n"
+		"    before       now    change  process\n"
+		"   90.00 %   10.00 %  -80.00 %  bash\n"
+		"   10.00 %   70.00 %  +60.00 %  nginx\n"
+		"    0.00 %   15.00 %  +15.00 %  (none)\n"
+		"    0.00 %    5.00 %   +5.00 %  postgres\n");
+	page.base = NULL;
+	o.by = "planet";
+	AUTO_FREE char *none = text_of(&page, view_write_text);
+	assert_null(strstr(none, "%"));
+	profile_free(before);
+	profile_free(p);
+}
+
 /* A stack of 5,000 frames that branches at each: no recursion, no line over the terminal's end. */
 static void deep(void **state)
 {
@@ -291,7 +364,7 @@ static void errors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(top),	   cmocka_unit_test(trees),	cmocka_unit_test(compared), cmocka_unit_test(json),  cmocka_unit_test(deep),
+		cmocka_unit_test(top),	   cmocka_unit_test(trees),	cmocka_unit_test(compared), cmocka_unit_test(by_labels), cmocka_unit_test(json),  cmocka_unit_test(deep),
 		cmocka_unit_test(hostile), cmocka_unit_test(functions), cmocka_unit_test(errors),
 	};
 
