@@ -57,7 +57,7 @@ static const struct {
 	[METRIC_WEB_CONNECTIONS_LATE] = {"hearth_web_late_connections_total", COUNTER, NULL, "Connections that were closed because they were slow."},
 	[METRIC_WEB_QUERIES] = {"hearth_web_queries_total", COUNTER, "outcome",
 				"Queries of the store; crashed, over_cpu and over_time: their process died or was killed."},
-	[METRIC_WEB_QUERIES_NOW] = {"hearth_web_queries", GAUGE, "state", "Queries now."},
+	[METRIC_WEB_QUERIES_NOW] = {"hearth_web_current_queries", GAUGE, "state", "Queries now."},
 	[METRIC_WEB_QUERY_PEAK_BYTES] = {"hearth_web_query_peak_bytes", GAUGE, NULL, "The most memory that the process of a query had."},
 	[METRIC_WEB_LOGINS_FAILED] = {"hearth_web_failed_logins_total", COUNTER, NULL, "Wrong tokens."},
 };

@@ -412,7 +412,7 @@ static void limits_queries(void **state)
 	}
 	work(&site, -1, 200);
 	CHECK(503, "Retry-After: 2", get(&site, "/api/v1/echo"));
-	CHECK(200, "hearth_web_queries{state=\"waiting\"} 32\n", get(&site, "/metrics"));
+	CHECK(200, "hearth_web_current_queries{state=\"waiting\"} 32\n", get(&site, "/metrics"));
 	/* They lose interest: what runs is killed, what waits goes. */
 	for (size_t i = 0; i < QUERIES_WAITING_MAX + QUERIES_AT_ONCE; i++)
 		close(fds[i]);
