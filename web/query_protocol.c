@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text_clean.h"
+
 #define FIXED_TEXTS 4 /* method, path, content type, accept */
 
 struct query_head {
@@ -56,12 +58,14 @@ int query_encode(const struct web_request *request, bool wants_gzip, uint8_t **p
 	return 0;
 }
 
-/* The next text, and what is left behind it. NULL: there is none. */
+/* The next text, and what is left behind it. NULL: there is none, or it is not clean. */
 static const char *take(const char **at, size_t *left)
 {
 	const char *text = *at, *end = *left ? memchr(text, '\0', *left) : NULL;
 
 	if (!end)
+		return NULL;
+	if (!text_is_clean(text, (size_t)(end - text)))
 		return NULL;
 	*left -= (size_t)(end - text) + 1;
 	*at = end + 1;

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/scope.h"
+#include "base/text_clean.h"
 #include "web/request_guard.h"
 #include "web/request_target.h"
 #include "web/web_pages.h"
@@ -289,12 +290,19 @@ static void make_key(struct exchange *x)
 	x->key_bytes = at;
 }
 
+/* A header that is for others to read: as struct web_request has it. */
+static const char *clean_header(const struct exchange *x, const char *name)
+{
+	const char *text = header(x, name);
+
+	return text && text_is_clean(text, strlen(text)) ? text : "";
+}
+
 static enum MHD_Result ask(struct exchange *x)
 {
 	struct web_site *site = x->site;
-	const char *type = header(x, "Content-Type"), *accept = header(x, "Accept");
 	const struct web_request request = {.method = x->is_post ? "POST" : "GET", .path = x->target.path, .parameters = x->target.parameters,
-					    .n_parameters = x->target.n_parameters, .content_type = type ? type : "", .accept = accept ? accept : "",
+					    .n_parameters = x->target.n_parameters, .content_type = clean_header(x, "Content-Type"), .accept = clean_header(x, "Accept"),
 					    .body = x->body, .body_bytes = x->body_bytes};
 
 	make_key(x);
