@@ -45,7 +45,7 @@ GENERATED := $(B)/bpf/sample.skel.h $(B)/pprof/profile.pb-c.h $(B)/web/querier.p
 .DEFAULT_GOAL := all
 .PHONY: all completion help page deps test-deps bench-deps run test test-unit test-asan test-store test-valgrind test-system test-kernels test-setup \
 	test-cfi test-names test-fuzz fuzz-cfi bench bench-cfi bench-confine bench-accuracy bench-programs install uninstall clean bench-window-names \
-	bench-names bench-labels bench-store bench-flame \
+	bench-names bench-labels bench-store bench-flame bench-api \
 	test-upload test-upload-fleet bench-upload
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -351,6 +351,12 @@ bench-flame: $(B)/bench/flame ## flame graphs, tables, selections and exports of
 	$(Q)$(B)/bench/flame $(FLAME)
 $(B)/bench/flame: $(B)/bench/flame.o $(B)/tests/store/replay.o $(B)/libhearth.a
 	$(call say,LINK,$@)$(CC) $(LDFLAGS) -o $@ $^ -lm $(HEARTH_LDLIBS) $(LDLIBS)
+
+STORE ?= /var/tmp/hearth-bench-api
+bench-api: $(B)/bench/store $(B)/tests/web/api_get ## answers of the JSON API on a store of 7 days (made in 7 minutes, kept): time, memory, bytes; STORE=
+	$(Q)[ -e $(STORE)/windows-000001.db ] || mkdir -p $(STORE)
+	$(Q)[ -e $(STORE)/windows-000001.db ] || $(B)/bench/store 7 $(STORE)
+	$(Q)bench/api $(B)/tests/web/api_get $(STORE)
 
 bench-labels: $(B)/bench/labels ## what containers' and units' labels cost with 500 cgroups (root)
 	$(Q)$(B)/bench/labels
