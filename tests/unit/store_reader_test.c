@@ -5,6 +5,7 @@
 
 #include "store/window.h"
 #include "tests/store/profile_text.h"
+#include "tests/unit/sample_profile.h"
 #include "tests/unit/store_fixture.h"
 
 struct fixture {
@@ -117,6 +118,63 @@ static void keeps_some_labels(void **state)
 		assert_keeps(f, *which, missing, 0);
 	}
 	assert_true(asked > 0);
+}
+
+/* A window of one stack, once for each pid (0: without the label), all of one process. */
+static void append_pids(struct store *store, int64_t time_ns, const int *pids, size_t n)
+{
+	struct profile_builder *b;
+	struct profile *window;
+	struct why why;
+	uint64_t number;
+
+	assert_int_equal(profile_builder_create(&b), 0);
+	profile_builder_sample_type(b, "samples", "count");
+	profile_builder_time(b, time_ns, STORE_FIXTURE_WINDOW_NS);
+	uint32_t location = sample_location(b, PROFILE_NONE, 0x1000, "main", NULL);
+	for (size_t i = 0; i < n; i++) {
+		struct profile_label labels[] = {{.key = sample_string(b, "process"), .str = sample_string(b, "app")}, {.key = sample_string(b, "pid"), .num = pids[i]}};
+		assert_true(profile_builder_sample(b, &location, 1, labels, pids[i] ? 2 : 1, (int64_t[]){1}) >= 0);
+	}
+	assert_int_equal(profile_builder_finish(b, &window), 0);
+	assert_int_equal(store_append(store, window, &number, &why), 0);
+	profile_free(window);
+	profile_builder_destroy(b);
+}
+
+/* In one segment samples with and without the label that goes, and those that are filtered out, meet what they become in another one. */
+static void labels_that_become_equal(void **state)
+{
+	static const int pids[][3] = {{1, 0, 2}, {0, 1, 2}, {2, 1, 0}};
+	struct fixture *f = *state;
+	struct store_fixture *small = store_fixture_empty();
+	struct store_options options = {.bytes_max = 64u << 20};
+	struct store_reader *reader;
+	struct store *store;
+	const char *const process[] = {"process"};
+	struct store_filter filter = {.keep = process, .n_keep = 1, .labels = {{"pid", "1"}}};
+	struct profile *sum;
+
+	assert_int_equal(store_open(small->folder, &options, &store, &f->why), 0);
+	for (int64_t hour = 0; hour < 72; hour++)
+		append_pids(store, STORE_FIXTURE_BEGIN_NS + hour * 3600 * (int64_t)NS_PER_S, pids[hour / 24], 3);
+	struct store_stats stats;
+	store_stats(store, &stats);
+	assert_in_range(stats.segments, 2, 4);
+	store_close(store);
+	assert_int_equal(store_reader_open(small->folder, &reader, &f->why), 0);
+	for (size_t n_labels = 0; n_labels < 2; n_labels++) {
+		filter.n_labels = n_labels;
+		for (size_t n_keep = 0; n_keep < 2; n_keep++) {
+			filter.n_keep = n_keep;
+			assert_int_equal(store_reader_sum(reader, &filter, &sum, &f->why), 0);
+			assert_int_equal(sum->n_samples, 1);
+			assert_int_equal(sum->values[0], n_labels ? 72 : 216);
+			profile_free(sum);
+		}
+	}
+	store_reader_close(reader);
+	store_fixture_destroy(small);
 }
 
 static void a_sample_without_a_label(void **state)
@@ -246,7 +304,7 @@ static void time_lines_by_labels(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(keeps_some_labels),	TEST(a_sample_without_a_label), TEST(totals_by_labels),
+		TEST(keeps_some_labels),	TEST(labels_that_become_equal), TEST(a_sample_without_a_label), TEST(totals_by_labels),
 		TEST(sample_types),		TEST(time_lines_by_labels),
 	};
 

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "pprof/profile_builder.h"
 #include "store/store_reader.h"
 #include "tests/unit/store_fixture.h"
 
@@ -525,6 +526,86 @@ static void answers_where_there_is_nothing(void **state)
 	forget(&f);
 }
 
+/* ---- names that strangers choose ---- */
+
+#define EVIL "</script><img src=x onerror=alert(1)>\"\\&amp;;\xe2\x80\xaegnp.\x1b[31m\n\t\x01\xff"
+
+static uint32_t string_of(struct profile_builder *b, const char *string)
+{
+	return (uint32_t)profile_builder_string(b, string, strlen(string));
+}
+
+/* Labels, functions, files and modules are all of them. */
+static void store_evil_window(struct store_fixture *f)
+{
+	struct store_options options = {.bytes_max = 64u << 20};
+	struct profile_builder *b;
+	struct profile *window;
+	struct store *store;
+	struct why why;
+	uint64_t number_of_it;
+
+	assert_int_equal(profile_builder_create(&b), 0);
+	profile_builder_sample_type(b, "cpu", "nanoseconds");
+	profile_builder_time(b, STORE_FIXTURE_BEGIN_NS, STORE_FIXTURE_WINDOW_NS);
+	uint32_t evil = string_of(b, EVIL);
+	struct profile_mapping mapping = {.start = 0x1000, .limit = 0x2000, .filename = evil, .has_functions = true};
+	struct profile_function function = {.name = evil, .system_name = evil, .filename = evil};
+	uint32_t mapping_id = (uint32_t)profile_builder_mapping(b, &mapping);
+	struct profile_line line = {.function = (uint32_t)profile_builder_function(b, &function), .line = 7};
+	uint32_t location = (uint32_t)profile_builder_location(b, mapping_id, 0x1100, &line, 1);
+	struct profile_label labels[] = {{.key = string_of(b, "process"), .str = evil}, {.key = evil, .str = evil}};
+	assert_int_equal(profile_builder_sample(b, &location, 1, labels, 2, (int64_t[]){INT64_C(1) << 60}), 0);
+	assert_int_equal(profile_builder_finish(b, &window), 0);
+	assert_int_equal(store_open(f->folder, &options, &store, &why), 0);
+	assert_int_equal(store_append(store, window, &number_of_it, &why), 0);
+	store_close(store);
+	profile_free(window);
+	profile_builder_destroy(b);
+}
+
+/* Every answer is JSON (ask() reads it), and has no control character; the names come back as they are. */
+static void names_stay_harmless(void **state)
+{
+	static const char *const answers[] = {"labels?", "timeline?", "timeline?by=pid&", "flame?", "functions?search=script&", "diff?base_from=1&base_to=1790000010000&", "export?format=speedscope&",
+					      "export?format=firefox&", "export?format=folded&", "export?format=text&", "export?format=svg&"};
+	struct store_fixture *evil = store_fixture_empty();
+	struct fixture f;
+	char question[2048], name[512];
+
+	begin(&f, state);
+	store_evil_window(evil);
+	f.context.store = evil->folder;
+	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+		snprintf(question, sizeof(question), "/api/v1/%sfrom=1&to=1790000010000", answers[i]);
+		assert_int_equal(ask(&f, question), 200);
+		for (size_t k = 0; k < f.body_bytes; k++)
+			assert_true((unsigned char)f.body[k] >= 0x20 || f.body[k] == '\n' || f.body[k] == '\t');
+		assert_null(memmem(f.body, f.body_bytes, "\xe2\x80\xae", 3));
+		if (strstr(answers[i], "svg"))
+			assert_null(strstr(f.body, "<img"));
+	}
+	assert_int_equal(ask(&f, "/api/v1/functions?from=1&to=1790000010000"), 200);
+	assert_int_equal(number(f.json, "total"), INT64_C(1) << 60);
+	assert_false(json_object_get_boolean(member(f.json, "exact"))); /* above what a double has */
+	assert_true(json_object_is_type(member(f.json, "exact"), json_type_boolean));
+	encode(text(item(member(f.json, "functions"), 0), "name"), name);
+	for (int which = 0; which < 3; which++) {
+		snprintf(question, sizeof(question), "/api/v1/%s?from=1&to=1790000010000&%s%s", which == 0 ? "sandwich" : which == 1 ? "lines" : "flame",
+			 which == 2 ? "match=process:" : "function=", name);
+		assert_int_equal(ask(&f, question), 200);
+		assert_int_equal(number(f.json, "total"), INT64_C(1) << 60);
+		if (which == 0)
+			assert_int_equal(number(f.json, "function_total"), INT64_C(1) << 60);
+	}
+	snprintf(question, sizeof(question), "/api/v1/%s?%s=%s", name, name, name); /* in errors too */
+	assert_int_equal(ask(&f, question), 404);
+	snprintf(question, sizeof(question), "/api/v1/flame?%s=%s", name, name);
+	assert_int_equal(ask(&f, question), 400);
+	store_fixture_destroy(evil);
+	forget(&f);
+}
+
 /* What a damaged segment held is missing, and the answer says so. */
 static void says_that_a_segment_is_damaged(void **state)
 {
@@ -569,6 +650,7 @@ int main(void)
 		cmocka_unit_test(refuses),
 		cmocka_unit_test(says_that_there_is_no_store),
 		cmocka_unit_test(answers_where_there_is_nothing),
+		cmocka_unit_test(names_stay_harmless),
 		cmocka_unit_test(says_that_a_segment_is_damaged),
 	};
 
