@@ -40,7 +40,7 @@ struct top {
 	uint64_t batches;
 	uint64_t message_end_ns;
 	char message[512], what[64];
-	bool is_paused, has_ended, is_done, must_draw;
+	bool is_paused, has_ended, is_done, must_draw, has_said_troubles;
 };
 
 /* Each signal that has to do with a terminal is read from a descriptor: no handler runs between two steps of the screen. */
@@ -113,7 +113,11 @@ static int open_screen(struct top *t)
 	err = caught_messages_begin(&t->messages);
 	if (err == 0)
 		err = top_view_create(t->model, t->options.sort, t->options.side, &t->view);
-	return err == 0 ? top_view_filter(t->view, t->options.filter, &why) : err;
+	if (err == 0)
+		err = top_view_filter(t->view, t->options.filter, &why);
+	if (err < 0)
+		fprintf(stderr, "hearth: preparing the screen: %s\n", strerror(-err));
+	return err;
 }
 
 static struct top_status status(const struct top *t)
@@ -206,14 +210,12 @@ static void say_troubles(struct top *t)
 
 static int refresh(struct top *t)
 {
-	static bool said; /* once */
-
 	if (sample_targets_ended(&t->targets))
 		t->has_ended = true;
 	int err = end_window(t, true);
-	if (err == 0 && !said) {
+	if (err == 0 && !t->has_said_troubles) {
 		say_troubles(t);
-		said = true;
+		t->has_said_troubles = true;
 	}
 	if (err < 0)
 		return err;
@@ -415,8 +417,8 @@ static int step(struct top *t)
 		err = read_signals(t);
 	if (err == 0 && t->screen && !t->is_done)
 		err = read_keys(t);
-	if (err == 0 && !t->is_done)
-		err = session_work(t->session);
+	if (err == 0 && !t->is_done && (err = session_work(t->session)) < 0)
+		log_line(LOG_ERROR, "sampling ended: %s", strerror(-err));
 	if (err < 0 || t->is_done)
 		return err;
 	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
@@ -454,8 +456,8 @@ static int top(struct top *t)
 	int err = sample_targets_open(&t->targets, &t->options.sample);
 	if (err == 0)
 		err = catch_signals(t);
-	if (err == 0)
-		err = top_model_create((int64_t)t->options.span_ns, &t->model);
+	if (err == 0 && (err = top_model_create((int64_t)t->options.span_ns, &t->model)) < 0)
+		fprintf(stderr, "hearth: out of memory\n");
 	if (err == 0)
 		err = open_session(t);
 	if (err == 0 && !t->options.is_batch)

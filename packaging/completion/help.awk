@@ -55,10 +55,10 @@ function values(   text) {
 	# " ARG" right behind the name; more spaces are before the description. An option with "[=ARG]" goes without.
 	if (match(rest, /^\[=[^ ]*/))
 		rest = substr(rest, RLENGTH + 1)
-	else if (match(rest, /^[= ][A-Z][^ ]*/)) {
+	else if (match(rest, /^[= ](\[[A-Z:]*\])?[A-Z][^ ]*/)) {
 		argument = substr(rest, 2, RLENGTH - 1)
 		rest = substr(rest, RLENGTH + 1)
-		sub(/\[,.*/, "", argument)
+		gsub(/\[[^]]*\]/, "", argument) # PID[,PID...], [HOST:]PORT
 	}
 	sub(/^ +/, "", rest)
 	description = rest

@@ -28,6 +28,13 @@ def options(command):
     return found
 
 
+def with_argument(command):
+    """Of these, those that take an argument: one space behind the name, and capitals."""
+    lines = hearth(command, "--help").stdout.splitlines()
+    found = (re.match(r"(?:  (-\w)(?:, (--[\w-]+))?|      (--[\w-]+))[ =](?:\[[A-Z]+:\])?[A-Z]", line) for line in lines)
+    return {name for names in found if names for name in names.groups() if name}
+
+
 def script(shell):
     if not shutil.which(shell):
         raise Skip(f"no {shell}")
@@ -61,6 +68,9 @@ def bash():
     for command in commands():
         offered = {word for word in by_bash("hearth", command, "-")}
         assert offered == options(command), (command, offered ^ options(command))
+        code = f"source {script('bash')}; for option in {' '.join(sorted(offered))}; do [ -z \"$(_hearth_values {command}:$option)\" ] || printf '%s\\n' $option; done"
+        valued = set(subprocess.run(["bash", "--norc", "-c", code], capture_output=True, text=True, check=True).stdout.split())
+        assert valued == with_argument(command), (command, valued ^ with_argument(command))
     assert by_bash("hearth", "top", "--sort", "") == {"self", "total", "name"}
     assert by_bash("hearth", "top", "--sort", "=", "t") == {"total"}
     assert by_bash("hearth", "top", "--sort", "=") == {"self", "total", "name"}
