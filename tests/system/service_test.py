@@ -4,8 +4,9 @@ import glob
 import os
 import re
 import shutil
+import socket
 import subprocess
-import time
+import urllib.request
 
 from harness import *
 
@@ -63,6 +64,17 @@ def verified():
     assert done.returncode == 0, done.stdout[-300:]
 
 
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def get(port, path):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as answer:
+        return answer.read().decode()
+
+
 def rights():
     """setpriv's words for what the unit leaves of root's rights."""
     capabilities = ",".join("+" + name[4:].lower() for name in settings("CapabilityBoundingSet")[0].split())
@@ -80,13 +92,13 @@ def checked():
 @test("with the unit's capabilities, system calls, read-only files and no new privileges: windows with names, processes without rights")
 def works():
     load = spawn(build("busy.c", "busy_service", "-O2"), "40")
-    folder = os.path.abspath("service")
+    folder, port = os.path.abspath("service"), free_port()
     for name in ("state", "cache", "run"):
         os.makedirs(f"{folder}/{name}", mode=0o700, exist_ok=True)
     # The root read-only, but for the service's own folders.
     script = f"""mount --make-rprivate / && mount --bind {folder} {folder} && mount -o remount,bind,ro / && cd {folder} && umask 0077 &&
         exec {" ".join(rights())} strace -f -qq -o calls -c -S name -U name \
-        {HEARTH} agent --window 2 -F 99 --config '' --upload http=http://127.0.0.1:9/"""
+        {HEARTH} agent --window 2 -F 99 --config '' --listen {port} --upload http=http://127.0.0.1:9/"""
     environment = {**os.environ, "STATE_DIRECTORY": folder + "/state", "CACHE_DIRECTORY": folder + "/cache", "RUNTIME_DIRECTORY": folder + "/run"}
     environment.pop("HEARTH_CONTROL", None)
     with open("service.log", "w") as log:
@@ -97,6 +109,8 @@ def works():
         assert agent.poll() is None, log_text()
         done = hearth("control", "--socket", folder + "/run/control.sock", "status")
         assert "state                sampling" in done.stdout, (done, log_text())
+        assert get(port, "/healthz") and "hearth_samples_total" in get(port, "/metrics")
+        assert "inner" in get(port, "/api/v1/functions?from=-1h&match=process:busy_service"), log_text()
     finally:
         tracee = subprocess.run(["pgrep", "-P", str(agent.pid), "-x", "hearth"], capture_output=True, text=True).stdout.split()
         for pid in tracee[:1]:
