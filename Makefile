@@ -84,11 +84,9 @@ $(B)/pprof/flame_assets.h: pprof/flame.css pprof/flame.js
 		printf 'static const char FLAME_%s[] =\n' "$${file%%:*}"; \
 		sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/.*/"&\\n"/' "$${file#*:}"; echo ';'; done >$@
 
-# The page's files, as they lie in $(B)/web, and the form that asks for a token: compressed, and in the binary.
-WEB_FILES = $(sort $(wildcard $(addprefix $(B)/web/*.,html js css svg png ico woff2 txt webmanifest)))
-$(B)/web/assets_data.h: web/embed web/login.html web/login.css $(WEB_FILES)
-	@mkdir -p $(@D)
-	$(call say,EMBED,$@)web/embed $(B)/web/packed $(sort $(filter-out $<,$^) $(WEB_FILES)) >$@
+# The page's files, as build.mjs left them, and the form that asks for a token: compressed, and in the binary.
+$(B)/web/assets_data.h: web/embed web/login.html web/login.css $(B)/web/index.html
+	$(call say,EMBED,$@)web/embed $(B)/web/packed web/login.html web/login.css $(B)/web/index.html $(B)/web/app-*.js $(B)/web/app-*.css >$@
 
 # clang 14 knows -mcpu=v3 but does not choose it; see SAFETY.md, "Kernel features".
 $(B)/bpf/%.bpf.o: bpf/%.bpf.c

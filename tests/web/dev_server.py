@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""Serve the page while it is made, and in its tests: dev_server.py PORT BUNDLE-FOLDER API-GET STORE-FOLDER
+"""Serve the page while it is made, and in its tests: dev_server.py PORT BUNDLE-FOLDER ANSWERS STORE-FOLDER
 
-The bundle comes with the headers that hearth-web sends; answers come from `build/tests/web/api_get STORE PATH?QUERY`, or, where API-GET ends in .py, from its function
-answer(store, path), which returns (status, content type, bytes). For tests: GET /test/... lets API requests wait or fail, see Faults. Prints "http://..." when it listens. PORT 0: any."""
+ANSWERS is http://HOST:PORT: what hearth-web there says, page and all, with its headers. Or a program: the bundle, and answers from `build/tests/web/api_get -i STORE PATH?QUERY`. For tests: GET /test/... lets API requests wait or fail, see Faults. Prints "http://..." when it listens. PORT 0: any."""
 import gzip
 import http.server
-import importlib.util
 import json
 import os
 import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.parse
+import urllib.request
 
 CSP = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'self'; "
        "frame-ancestors 'none'; require-trusted-types-for 'script'")
@@ -39,6 +39,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.control(url)
         if url.path.startswith("/api/"):
             return self.api(url)
+        if self.server.upstream:
+            return self.send(*self.server.answer(self.server.store, self.path))
         name = "index.html" if url.path == "/" else url.path[1:]
         path = os.path.join(self.server.bundle, os.path.basename(name))
         if os.path.basename(name) != name or not os.path.isfile(path):
@@ -76,14 +78,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.send(200, "application/json", fixed)
         return self.send(*self.server.answer(self.server.store, self.path))
 
-    def send(self, status, content_type, body, filename=""):
+    def send(self, status, content_type, body, filename="", upstream=None):
         try:
             self.send_response(status)
             self.send_header("Content-Type", content_type)
-            self.send_header("Content-Security-Policy", CSP)
-            self.send_header("X-Content-Type-Options", "nosniff")
-            self.send_header("Referrer-Policy", "no-referrer")
-            self.send_header("Cache-Control", "no-store")
+            if upstream:
+                for name, value in upstream.items():
+                    if name.lower() not in ("content-type", "content-length", "content-encoding", "connection", "transfer-encoding", "date", "server"):
+                        self.send_header(name, value)
+                # Beside the server's own: a text that became HTML would be an error.
+                self.send_header("Content-Security-Policy", "require-trusted-types-for 'script'")
+            else:
+                self.send_header("Content-Security-Policy", CSP)
+                self.send_header("X-Content-Type-Options", "nosniff")
+                self.send_header("Referrer-Policy", "no-referrer")
+                self.send_header("Cache-Control", "no-store")
             if filename:
                 self.send_header("Content-Disposition", f'attachment; filename="{filename}"')
             if len(body) > 1000 and "gzip" in (self.headers.get("Accept-Encoding") or ""):
@@ -95,6 +104,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(body)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
+
+    def handle(self):
+        try:
+            super().handle()
+        except ConnectionResetError:
+            pass  # a browser that aborts
 
     def log_message(self, *_):
         pass
@@ -111,11 +126,14 @@ def from_program(program):
     return answer
 
 
-def from_module(path):
-    spec = importlib.util.spec_from_file_location("answers", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.answer
+def from_server(upstream):
+    def answer(_, path):
+        try:
+            with urllib.request.urlopen(upstream + path, timeout=60) as response:
+                return response.status, response.headers.get("Content-Type", ""), response.read(), "", response.headers
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers.get("Content-Type", ""), error.read(), "", error.headers
+    return answer
 
 
 def main():
@@ -123,7 +141,8 @@ def main():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", int(port)), Handler)
     server.daemon_threads = True
     server.bundle, server.store, server.faults = os.path.abspath(bundle), store, Faults()
-    server.answer = from_module(api) if api.endswith(".py") else from_program(api)
+    server.upstream = api if api.startswith("http://") else ""
+    server.answer = from_server(api) if server.upstream else from_program(api)
     print(f"http://127.0.0.1:{server.server_address[1]}", flush=True)
     server.serve_forever()
 

@@ -1,12 +1,13 @@
 // A real browser on the page: a recorded store, a server, Chromium; for the tests and the pictures.
 //
-// HEARTH: the binary (build/hearth). PAGE_STORE: a folder with a store and recorded.json beside it, else one is recorded (root). PAGE_SERVER: "hearth" starts `hearth agent` on the store,
-// "dev" (default where there is api_get) tests/web/dev_server.py. SCREENSHOTS: a folder.
+// The server is hearth-web, of a `hearth agent` on the recorded store (root); between it and the browser is tests/web/dev_server.py, which can delay, fail and replace answers. With API_GET it asks
+// that program and there is no agent. HEARTH: the binary. PAGE_STORE: a store with recorded.json beside its folder; else one is recorded. SCREENSHOTS: a folder.
 
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import net from "node:net";
 import { chromium } from "playwright-core";
 
 export const repo = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
@@ -27,15 +28,48 @@ export function recordedStore(seconds = 12) {
 	return { store, ...JSON.parse(readFileSync(told, "utf8")) };
 }
 
+function freePort() {
+	return new Promise(resolve => {
+		const server = net.createServer().listen(0, "127.0.0.1", () => {
+			const { port } = server.address();
+			server.close(() => resolve(port));
+		});
+	});
+}
+
+// An agent whose windows go into the recorded store too.
+async function startAgent(store) {
+	const folder = path.dirname(store), port = await freePort();
+	const child = spawn(hearth, ["agent", "--store", store, "--window", "2", "--listen", String(port), "--config", ""], { stdio: ["ignore", "ignore", "pipe"],
+		env: { ...process.env, HEARTH_CONTROL: path.join(folder, "control.sock"), CACHE_DIRECTORY: path.join(folder, "cache"), STATE_DIRECTORY: path.join(folder, "state"), HEARTH_WINDOW_JITTER: "false" } });
+	let said = "";
+	child.stderr.on("data", data => { said += data; });
+	const url = `http://127.0.0.1:${port}`;
+	for (let tries = 0; tries < 100; tries++) {
+		const answer = await fetch(`${url}/healthz`).catch(() => null);
+		if (answer?.ok)
+			return { url, child };
+		if (child.exitCode !== null)
+			break;
+		await new Promise(resolve => setTimeout(resolve, 100));
+	}
+	child.kill("SIGKILL");
+	throw new Error(`the agent's page does not answer: ${said.slice(-1000)}`);
+}
+
 // { url, stop() }
 export async function startServer(store) {
-	const child = spawn("python3", [path.join(repo, "tests/web/dev_server.py"), "0", path.join(build, "web"), process.env.API_GET ?? path.join(build, "tests/web/api_get"), store],
-		{ stdio: ["ignore", "pipe", "inherit"] });
+	const agent = process.env.API_GET ? null : await startAgent(store);
+	const child = spawn("python3", [path.join(repo, "tests/web/dev_server.py"), "0", path.join(build, "web"), process.env.API_GET ?? agent.url, store], { stdio: ["ignore", "pipe", "inherit"] });
 	const url = await new Promise((resolve, reject) => {
 		child.stdout.once("data", data => resolve(String(data).trim()));
 		child.once("exit", code => reject(new Error(`the server ended with ${code}`)));
 	});
-	return { url, stop: () => child.kill("SIGTERM") };
+	const stop = () => {
+		child.kill("SIGTERM");
+		agent?.child.kill("SIGTERM");
+	};
+	return { url, upstream: agent?.url, stop };
 }
 
 export async function startBrowser() {

@@ -16,9 +16,12 @@ export async function run({ before = async () => null, after = async () => {} } 
 	const context = await before();
 	for (const { name, does } of chosen) {
 		number++;
+		const begin = performance.now();
 		try {
 			await does(context);
 			console.log(`ok ${number} - ${name}`);
+			if (process.env.TIMES)
+				console.log(`# ${Math.round(performance.now() - begin)} ms`);
 		} catch (error) {
 			if (error instanceof Skip) {
 				console.log(`ok ${number} - ${name} # SKIP ${error.message}`);

@@ -22,6 +22,7 @@ const VIEWS = [["flame", "Flame graph"], ["functions", "Functions"], ["sandwich"
 const MAX_NODES = 200000;
 const MOST_BUCKETS = 300;
 const REGEX_MAX = 1000;
+const CLOCK_MS = 2000;
 const THEME_KEY = "hearth-theme";
 
 // As a regular expression that matches this name only.
@@ -56,7 +57,7 @@ export class App {
 			filter: label => store.set({ match: withMatch(store.state.match, store.state.by, label), zoom: "" }) } });
 		this.rangeBar = new RangeBar(this);
 		this.filters = new Filters(this);
-		this.summary = new Summary({ on: { more: () => store.set({ nodes: MAX_NODES }) } });
+		this.summary = new Summary({ on: { more: () => store.set({ nodes: MAX_NODES }), hasMore: () => store.state.nodes < MAX_NODES } });
 		this.pickers = [new FunctionPicker({ store }), new FunctionPicker({ store })];
 		this.views = {
 			flame: new FlameView({ store, tooltip: this.tooltip, actions }),
@@ -289,7 +290,7 @@ export class App {
 
 	showTimeline(answer) {
 		if (answer.series.length === 0 && !(answer.other && answer.other.total))
-			this.timeline.empty(() => this.nothingHere());
+			this.timeline.empty(() => ({ title: this.nothingHere().title })); // the view below says what to do
 		else
 			this.timeline.show(answer);
 		this.mark();
@@ -428,14 +429,13 @@ export class App {
 
 	async start() {
 		this.follow(this.store.state, this.store.state);
-		[this.timeline, this.views[this.store.state.view]].forEach(panel => panel.loading());
-		const first = this.askStatus();
-		// A clock that differs much from the server's would ask for another range.
-		await Promise.race([first, new Promise(resolve => setTimeout(resolve, 700))]);
-		this.resolveNow();
+		this.update();
+		await this.askStatus();
+		// A clock that differs from the server's asked for another range; and the length of windows is known only now.
+		if (Math.abs(this.clockOffset) > CLOCK_MS)
+			this.resolveNow();
 		this.follow(this.store.state, this.store.state);
 		this.update();
-		await first;
 		this.schedule();
 	}
 

@@ -43,7 +43,7 @@ const DARK = {
 
 export const themeOf = name => name === "dark" ? DARK : LIGHT;
 
-function hashOf(text) {
+export function hashOf(text) {
 	let hash = 5381;
 	for (let i = 0; i < text.length; i++)
 		hash = Math.imul(hash, 33) ^ text.charCodeAt(i);

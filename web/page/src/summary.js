@@ -20,7 +20,7 @@ function counts(title, of, show) {
 }
 
 export class Summary {
-	// on: { more(): show more frames }
+	// on: { more(): show more frames, hasMore(): whether that is possible }
 	constructor({ on }) {
 		this.on = on;
 		this.element = h("div", { class: "summary", role: "status" });
@@ -42,7 +42,7 @@ export class Summary {
 		replace(this.element, fact(facts), answer.base_total !== undefined && fact("before: ", h("b", {}, value(answer.base_total, unit))),
 			fact(many(answer.samples, "stack")), answer.windows !== undefined && fact(many(answer.windows, "window")), details,
 			answer.warning && fact(h("span", { class: "warning" }, visible(answer.warning))), answer.exact === false && fact(h("span", { class: "warning" }, "numbers are rounded")),
-			isDrawn && answer.left_out > 0 && h("span", { class: "fact" }, `${count(answer.left_out)} smallest frames not drawn `, button({ text: "show more", class: "quiet", onclick: this.on.more })));
+			isDrawn && answer.left_out > 0 && h("span", { class: "fact" }, `${count(answer.left_out)} smallest frames not drawn `, this.on.hasMore() && button({ text: "show more", class: "quiet", onclick: this.on.more })));
 	}
 
 	details(opener, answer) {

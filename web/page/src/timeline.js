@@ -2,6 +2,7 @@
 // the time line", the range that is compared with. uPlot draws the axes and areas; choosing is ours, because it works by touch and keys.
 
 import uPlot from "uplot";
+import { hashOf } from "./colors.js";
 import { h, newId, replace } from "./dom.js";
 import { clock, day, duration, range, share, span } from "./format.js";
 import { Panel } from "./panel.js";
@@ -10,7 +11,8 @@ import { visible } from "./safe_text.js";
 const HEIGHT = 116;
 const LABELS = ["process", "service", "executable", "container", "unit", "pod", "thread"];
 const MIN_DRAG = 4; // pixels; less is a click
-const SHOWN = 12; // series with a colour and a place in the legend
+const COLORS_KEPT = 1000;
+const SHOWN = 15; // series with a colour and a place in the legend
 
 const stepped = uPlot.paths.stepped({ align: 1 });
 
@@ -35,6 +37,7 @@ export class Timeline extends Panel {
 		this.answer = null;
 		this.sel = this.base = null;
 		this.choosesBase = false;
+		this.colors = new Map();
 		const hint = newId("timeline");
 		this.plotBox = h("div", { class: "plot", tabindex: "0", role: "application", "aria-roledescription": "time line", "aria-label":
 			"CPU use over time. Left and right arrows move, with Shift they choose a range, Enter takes it.", "aria-describedby": hint,
@@ -76,8 +79,32 @@ export class Timeline extends Panel {
 		this.showReadout(null);
 	}
 
+	// A label keeps its colour while the page is open, and mostly over reloads: its hash says where the search for a free one begins.
+	chooseColors() {
+		const n = this.theme.series.length, taken = new Set();
+		this.chosen = this.series.map(({ label, isOther }) => {
+			const before = isOther ? undefined : this.colors.get(label);
+			if (before === undefined || taken.has(before))
+				return undefined;
+			taken.add(before);
+			return before;
+		});
+		this.series.forEach(({ label, isOther }, at) => {
+			if (isOther || this.chosen[at] !== undefined)
+				return;
+			let color = hashOf(label) % n;
+			while (taken.has(color) && taken.size < n)
+				color = (color + 1) % n;
+			taken.add(color);
+			this.colors.set(label, color);
+			this.chosen[at] = color;
+		});
+		if (this.colors.size > COLORS_KEPT)
+			this.colors.clear();
+	}
+
 	colorOf(at) {
-		return this.series[at].isOther ? this.theme.other : this.theme.series[at % this.theme.series.length];
+		return this.series[at].isOther ? this.theme.other : this.theme.series[this.chosen[at]];
 	}
 
 	// --- plot ------------------------------------------------------------------------------------------------
@@ -86,6 +113,7 @@ export class Timeline extends Panel {
 		if (!this.theme || !this.plotBox.isConnected)
 			return;
 		const { answer, theme, series } = this;
+		this.chooseColors();
 		const n = series.length ? series[0].values.length : 1;
 		const xs = Array.from({ length: n + 1 }, (_, i) => (answer.from_ms + i * answer.bucket_ms) / 1000);
 		xs[n] = Math.min(xs[n], Math.max(answer.to_ms / 1000, xs[n - 1] ?? 0));
