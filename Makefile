@@ -45,8 +45,7 @@ GENERATED := $(B)/bpf/sample.skel.h $(B)/pprof/profile.pb-c.h $(B)/web/querier.p
 .DEFAULT_GOAL := all
 .PHONY: all completion help page deps test-deps bench-deps run test test-unit test-asan test-store test-valgrind test-system test-kernels test-setup \
 	test-cfi test-names test-fuzz fuzz-cfi bench bench-cfi bench-confine bench-accuracy bench-programs install uninstall clean bench-window-names \
-	bench-names bench-labels bench-store bench-flame bench-api \
-	test-upload test-upload-fleet bench-upload
+	bench-names bench-labels bench-store bench-flame bench-api test-upload test-upload-fleet bench-upload test-page pictures
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -183,6 +182,12 @@ test-store: $(B)/tests/store/crash ## kill -9 the store's writer at 200 random m
 	$(Q)$(B)/tests/store/crash $(or $(ROUNDS),200)
 $(B)/tests/store/crash: $(B)/tests/store/crash.o $(B)/tests/store/replay.o $(B)/tests/store/profile_text.o $(B)/libhearth.a
 	$(call say,LINK,$@)$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ -lm $(HEARTH_LDLIBS) $(LDLIBS)
+test-page: all tests/web/node_modules/.ready ## the page in Chromium, on a recorded store (root)
+	$(Q)BUILD=$(B) $(NODE) tests/web/modules_test.mjs
+	$(Q)BUILD=$(B) $(NODE) tests/web/page_test.mjs
+pictures: all tests/web/node_modules/.ready ## docs/pictures/: each view of the page, from real programs (root)
+	$(Q)BUILD=$(B) PAGE_STORE=/tmp/hearth-pictures/store $(NODE) tests/web/pictures.mjs docs/pictures
+	$(Q)rm -rf /tmp/hearth-pictures
 test-fuzz: ## each fuzz target for two seconds, with one seed
 	$(Q)tests/run fuzz
 test-setup: ## the README's commands in a fresh Debian 12

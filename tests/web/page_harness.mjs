@@ -137,7 +137,7 @@ export class Browser {
 
 	// All answers are there and drawn.
 	async settled() {
-		await this.page.waitForFunction(() => document.querySelector(".timeline-panel") && !document.querySelector("[aria-busy]:not([hidden])") &&
+		await this.page.waitForFunction(() => document.querySelector(".agent i") && !document.querySelector("[aria-busy]:not([hidden])") &&
 			document.querySelector(".panel:not(.timeline-panel):not([hidden]) .panel-content:not([hidden]), .panel:not(.timeline-panel):not([hidden]) .message:not([hidden])"));
 		await this.page.evaluate(() => new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(resolve))));
 	}

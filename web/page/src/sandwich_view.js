@@ -48,7 +48,7 @@ export class SandwichView extends Panel {
 
 	half(label, direction) {
 		const half = { layout: null };
-		half.canvas = new FlameCanvas({ label: `${label}. Arrow keys walk, Enter opens the frame's function in the middle, Z zooms, Escape resets.`, direction, firstDepth: 1, on: {
+		half.canvas = new FlameCanvas({ label: `${label}. Arrow keys walk, Enter zooms in and out, M opens the actions of the frame, Escape resets.`, direction, firstDepth: 1, on: {
 			zoom: node => this.follows(half, node),
 			select: node => showFacts(this.facts, half.layout, node, this.unit),
 			hover: (node, x, y) => this.tooltip.show(element => showFacts(element, half.layout, node, this.unit), x, y),
@@ -57,8 +57,6 @@ export class SandwichView extends Panel {
 			key: (event, node) => {
 				if (event.key === "Escape")
 					half.canvas.zoom(0);
-				else if (event.key === "z")
-					half.canvas.zoom(node);
 				else if (event.key === "m") {
 					const rect = half.canvas.rectOf(node), box = half.canvas.canvas.getBoundingClientRect();
 					this.menu(half, node, { x: box.left + (rect?.x ?? 0), y: box.top + (rect ? rect.y + rect.height : 0) });
@@ -76,7 +74,7 @@ export class SandwichView extends Panel {
 
 	menu(half, node, at) {
 		const { layout } = half;
-		openMenu(half.canvas.canvas, [{ text: "Zoom in", hint: "Z", does: () => half.canvas.zoom(node) },
+		openMenu(half.canvas.canvas, [{ text: "Zoom in", hint: "Enter", does: () => half.canvas.zoom(node) },
 			...this.actions(layout.name(node), { isFunction: true, layout, node })], { at, label: "Actions of the frame", title: visible(layout.name(node)).slice(0, 120) });
 	}
 

@@ -33,7 +33,8 @@ export class Summary {
 	// isDrawn: the answer's tree is the one on the page.
 	show(answer, { isDrawn = false } = {}) {
 		const { unit, total } = answer;
-		const seconds = (answer.to_ms - answer.from_ms) / 1000;
+		// A window that overlaps the range counts whole.
+		const { windows_from_ms: first = answer.from_ms, windows_to_ms: last = answer.to_ms } = answer, seconds = (last - first) / 1000;
 		const truncated = sumOf(answer.truncated), drops = sumOf(answer.drops);
 		const facts = [h("b", {}, value(total, unit)), unit === "nanoseconds" && seconds > 0 ? ` CPU in ${span(seconds * 1000)} (${(total / 1e9 / seconds).toFixed(2)} CPUs)` : ` ${answer.type || ""}`];
 		const fact = (...texts) => h("span", { class: "fact" }, texts);

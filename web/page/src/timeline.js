@@ -52,6 +52,10 @@ export class Timeline extends Panel {
 
 	show(answer) {
 		this.ready();
+		// Not under the finger of who is choosing.
+		this.waiting = this.isBrushing ? answer : null;
+		if (this.waiting)
+			return;
 		this.answer = answer;
 		this.series = seriesOf(answer);
 		this.build();
@@ -228,6 +232,7 @@ export class Timeline extends Panel {
 				return;
 			begin = { x: at(event), isBase: event.shiftKey || this.choosesBase };
 			over.setPointerCapture(event.pointerId);
+			this.isBrushing = true;
 			brush.classList.toggle("base", begin.isBase);
 		});
 		over.addEventListener("pointermove", event => {
@@ -240,21 +245,24 @@ export class Timeline extends Panel {
 			if (!brush.hidden)
 				this.sayRange(this.snap(this.timeAt(begin.x), this.timeAt(x)));
 		});
+		const finish = () => {
+			begin = null;
+			brush.hidden = true;
+			this.isBrushing = false;
+			if (this.waiting)
+				queueMicrotask(() => this.waiting && this.show(this.waiting));
+		};
 		over.addEventListener("pointerup", event => {
 			if (!begin)
 				return;
 			const { x, isBase } = begin, end = at(event);
-			begin = null;
-			brush.hidden = true;
+			finish();
 			if (Math.abs(end - x) >= MIN_DRAG)
 				this.on.choose(this.snap(this.timeAt(x), this.timeAt(end)), isBase);
 			else if (this.sel && !isBase && !this.within(this.timeAt(end), this.sel))
 				this.on.choose(null, false);
 		});
-		over.addEventListener("pointercancel", () => {
-			begin = null;
-			brush.hidden = true;
-		});
+		over.addEventListener("pointercancel", finish);
 		this.brush = brush;
 	}
 
