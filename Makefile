@@ -154,9 +154,9 @@ bench-deps: test-deps
 	$(Q)packaging/deps build test bench
 
 # The recursive calls make a fresh machine work: what `deps` installs is looked up again.
-run: deps ## install, build, profile the whole machine for 10 s
+run: deps ## install, build, run the agent with its store and its page, and print the address; RUN="--listen 8080 ..."
 	$(Q)$(MAKE) --no-print-directory all
-	$(B)/hearth record -d 10 -o profile.pb.gz -o profile.svg
+	$(B)/hearth agent $(RUN)
 
 # --- tests -------------------------------------------------------------------------------------------------
 
