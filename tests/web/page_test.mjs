@@ -152,7 +152,7 @@ test("a search shows the matched share, counted once", async b => {
 	await b.open({ hash: b.range() });
 	await b.page.keyboard.press("/");
 	await b.page.keyboard.type("sign_bytewise|price_order");
-	await b.page.waitForFunction(() => document.querySelector(".matched").textContent.includes("matched"));
+	await b.page.waitForFunction(() => location.hash.includes("price_order") && document.querySelector(".matched").textContent.includes("matched"));
 	const told = parseFloat(await text(b, ".matched"));
 	const expected = await b.page.evaluate(() => {
 		const { layout } = document.querySelector(".flame-panel canvas").flame;
@@ -326,6 +326,20 @@ test("filters come from the labels, as chips", async b => {
 	assert.match(hash(b), /match=process:gzip/);
 });
 
+test("filters by unit, thread, executable, host; several at once", async b => {
+	const filters = [["thread", "shop"], ["executable", "shop"], ...(b.data.unit ? [["unit", b.data.unit]] : [])];
+	await b.open({ hash: b.range(filters.map(([key, value]) => `match=${key}:${value}`).join("&")) });
+	assert.equal(await b.page.locator(".chips .chip").count(), filters.length);
+	const names = await frameNames(b);
+	assert.ok(names.includes("serve") && !names.includes("gzip"));
+	const host = await text(b, ".host");
+	await b.open({ hash: b.range(`match=host:${host}`) });
+	assert.ok((await frameNames(b)).includes("serve"));
+	await b.page.getByRole("button", { name: `Remove host ${host}` }).click();
+	await b.settled();
+	assert.doesNotMatch(hash(b), /match/);
+});
+
 test("kernel or user", async b => {
 	await b.open({ hash: b.range() });
 	await b.page.getByRole("button", { name: "Kernel" }).click();
@@ -458,7 +472,7 @@ test("the address is the page: in another browser it looks the same", async b =>
 	await b.open({ hash: b.range() });
 	await b.clickFrame("price_order");
 	await b.page.getByLabel("Search the flame graph").fill("qsort|msort");
-	await b.page.waitForFunction(() => location.hash.includes("q="));
+	await b.page.waitForFunction(() => location.hash.includes("msort"));
 	await b.page.getByRole("button", { name: "Copy a link" }).click();
 	const link = await b.page.evaluate(() => navigator.clipboard.readText());
 	assert.ok(link.startsWith(b.server.url));
@@ -696,4 +710,4 @@ test("the page is there soon", async b => {
 	await b.close();
 });
 
-run({ before: () => Browser.start(), after: b => b.stop() });
+run({ before: () => Browser.start(), afterEach: b => b.close(), after: b => b.stop() });

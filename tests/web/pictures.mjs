@@ -24,12 +24,14 @@ async function picture(name, options = {}) {
 }
 
 const shop = more => b.range(`match=process:shop${more ? `&${more}` : ""}`);
+// What else runs on the machine is not in the pictures.
+const all = more => b.range([b.data.unit && `match=unit:${b.data.unit}`, more].filter(Boolean).join("&"));
 try {
-	await b.open({ size: SIZE, hash: b.range() });
+	await b.open({ size: SIZE, hash: all() });
 	await picture("page");
-	await b.open({ size: SIZE, theme: "dark", hash: b.range() });
+	await b.open({ size: SIZE, theme: "dark", hash: all() });
 	await picture("page-dark");
-	await b.open({ size: "phone", ratio: 2, hash: b.range() });
+	await b.open({ size: "phone", ratio: 2, hash: all() });
 	await picture("page-phone");
 
 	await b.open({ size: SIZE, hash: shop("q=sign_") });
@@ -37,14 +39,14 @@ try {
 	await b.page.mouse.move(x, y);
 	await picture("search");
 
-	await b.open({ size: SIZE, hash: b.range("view=functions") });
+	await b.open({ size: SIZE, hash: all("view=functions") });
 	await picture("functions");
-	await b.open({ size: SIZE, hash: b.range("view=sandwich&fn=price_order") });
+	await b.open({ size: SIZE, hash: all("view=sandwich&fn=price_order") });
 	await picture("sandwich");
-	await b.open({ size: SIZE, hash: b.range("view=lines&fn=sign_bytewise") });
+	await b.open({ size: SIZE, hash: all("view=lines&fn=sign_bytewise") });
 	await picture("lines");
 
-	await b.open({ size: SIZE, hash: b.range() });
+	await b.open({ size: SIZE, hash: all() });
 	await b.page.getByRole("button", { name: "Filter", exact: true }).click();
 	await b.page.locator(".filter-values button").first().waitFor();
 	await picture("filter");

@@ -13,6 +13,7 @@ import time
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HOSTILE_FUNCTION = "<img/src=x/onerror=alert(1)>"
+UNIT = "shop.service"
 HOSTILE_PROCESS = "<b>x\x1b[31m</b>"  # of 15 bytes a name may have
 PYTHON = "import json, re\nwhile True:\n    text = json.dumps([{'n': i, 'text': str(i) * 9} for i in range(4000)])\n    json.loads(text)\n    re.findall(r'[0-9]+9', text)\n"
 
@@ -34,6 +35,42 @@ def named(name, seconds):
     return [sys.executable, "-c", code]
 
 
+def unit_folder():
+    """A cgroup whose path is a systemd unit's, for what is started; None where cgroups cannot be made."""
+    for root in ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup"):
+        if os.path.exists(os.path.join(root, "cgroup.procs")):
+            folder = os.path.join(root, "system.slice", UNIT)
+            try:
+                os.makedirs(folder, exist_ok=True)
+                return folder
+            except OSError:
+                pass
+    return None
+
+
+def wait_for_names(program, cache):
+    """The program runs until the agent has compiled its debug information, which it does beside other work."""
+    notes = subprocess.run(["readelf", "-n", program], capture_output=True, text=True, check=True).stdout
+    build_id = notes.split("Build ID:")[1].split()[0]
+    warm = subprocess.Popen([program, "60"], stdout=subprocess.DEVNULL)
+    for _ in range(300):
+        if os.path.isdir(cache) and any(name.startswith(build_id) for name in os.listdir(cache)):
+            break
+        time.sleep(0.1)
+    warm.kill()
+    warm.wait()
+    time.sleep(2)  # no window has both
+
+
+def leave(folder):
+    for _ in range(20):
+        try:
+            os.rmdir(folder)
+            return
+        except OSError:
+            time.sleep(0.1)
+
+
 def main():
     hearth, store = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
     seconds = int(sys.argv[3]) if len(sys.argv) > 3 else 12
@@ -44,14 +81,20 @@ def main():
     environment = dict(os.environ, HEARTH_CONTROL=os.path.join(folder, "control.sock"), CACHE_DIRECTORY=os.path.join(folder, "cache"), STATE_DIRECTORY=os.path.join(folder, "state"),
                        HEARTH_WINDOW_JITTER="false")
     agent = subprocess.Popen([hearth, "agent", "--store", store, "--window", "1", "-F", "199", "--max-cpu", "50"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    others = []
+    others, unit = [], unit_folder()
+
+    def join():
+        with open(os.path.join(unit, "cgroup.procs"), "w", encoding="ascii") as file:
+            file.write("0")
+
     try:
         time.sleep(1.5)
+        wait_for_names(shop, os.path.join(folder, "cache"))
         half = seconds / 2
         begin = time.time()
-        quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, preexec_fn=join if unit else None)
         others.append(subprocess.Popen([sys.executable, "-c", PYTHON], **quiet))
-        others.append(subprocess.Popen(["sh", "-c", "while :; do head -c 20000000 /dev/zero | gzip -1 | wc -c; done"], start_new_session=True, **quiet))
+        others.append(subprocess.Popen(["sh", "-c", "while :; do head -c 20000000 /dev/zero | gzip -1 | wc -c; done"], **quiet))
         others.append(subprocess.Popen(named(HOSTILE_PROCESS, seconds), **quiet))
         first = subprocess.Popen([shop, str(max(1, int(half)))], **quiet)
         time.sleep(half)
@@ -63,16 +106,19 @@ def main():
     finally:
         for one in others:
             try:
-                os.killpg(one.pid, signal.SIGTERM) if os.getpgid(one.pid) == one.pid else one.terminate()
+                os.killpg(one.pid, signal.SIGTERM)
             except ProcessLookupError:
                 pass
+            one.wait()
+        if unit:
+            leave(unit)
         time.sleep(1.5)
         agent.send_signal(signal.SIGTERM)
         _, errors = agent.communicate(timeout=20)
     if agent.returncode != 0:
         sys.exit(f"record.py: the agent ended with {agent.returncode}: {errors.decode(errors='replace')[-800:]}")
     with open(os.path.join(folder, "recorded.json"), "w", encoding="utf-8") as file:
-        json.dump({"from_ms": int(begin * 1000), "middle_ms": int(middle * 1000), "to_ms": int(end * 1000), "hostile_function": HOSTILE_FUNCTION, "hostile_process": HOSTILE_PROCESS}, file)
+        json.dump({"from_ms": int(begin * 1000), "middle_ms": int(middle * 1000), "to_ms": int(end * 1000), "hostile_function": HOSTILE_FUNCTION, "hostile_process": HOSTILE_PROCESS, "unit": UNIT if unit else ""}, file)
 
 
 main()

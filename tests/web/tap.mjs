@@ -9,7 +9,7 @@ export function test(name, does) {
 
 export class Skip extends Error {}
 
-export async function run({ before = async () => null, after = async () => {} } = {}) {
+export async function run({ before = async () => null, after = async () => {}, afterEach = async () => {} } = {}) {
 	const wanted = process.argv[2] ?? "";
 	const chosen = tests.filter(({ name }) => name.includes(wanted));
 	let failed = 0, number = 0;
@@ -19,10 +19,12 @@ export async function run({ before = async () => null, after = async () => {} } 
 		const begin = performance.now();
 		try {
 			await does(context);
+			await afterEach(context);
 			console.log(`ok ${number} - ${name}`);
 			if (process.env.TIMES)
 				console.log(`# ${Math.round(performance.now() - begin)} ms`);
 		} catch (error) {
+			await afterEach(context).catch(() => {});
 			if (error instanceof Skip) {
 				console.log(`ok ${number} - ${name} # SKIP ${error.message}`);
 				continue;

@@ -97,6 +97,7 @@ export class FlameCanvas {
 
 	setDirection(direction) {
 		this.direction = direction;
+		this.resize();
 		this.schedule();
 		this.scrollToRoot();
 	}
@@ -139,6 +140,7 @@ export class FlameCanvas {
 	resize() {
 		if (!this.element.isConnected)
 			return;
+		this.element.classList.toggle("upward", this.direction === "flame");
 		this.filler.style.height = `${this.contentHeight}px`;
 		const width = this.element.clientWidth, height = Math.min(this.element.clientHeight, this.contentHeight);
 		const ratio = window.devicePixelRatio || 1;
