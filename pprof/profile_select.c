@@ -16,6 +16,7 @@ static const char *const FILTER_NAME[FILTERS] = {"focus", "ignore", "hide", "sho
 #define LOCATION_FOCUSED 1 /* focus matches one of its frames */
 #define LOCATION_IGNORED 2
 #define LOCATION_GONE	 4 /* none of its frames stays */
+#define LOCATION_STAYS	 8
 
 struct selecting {
 	const struct profile *p;
@@ -137,7 +138,7 @@ static int judge_location(struct selecting *x, uint32_t index)
 		stays = bits_keep(x, any);
 	}
 	x->locations[index] = (uint8_t)((any & 1 << FOCUS ? LOCATION_FOCUSED : 0) | (any & 1 << IGNORE ? LOCATION_IGNORED : 0) |
-					(other_side || !stays ? LOCATION_GONE : 0));
+					(other_side || !stays ? LOCATION_GONE : LOCATION_STAYS));
 	return 0;
 }
 
@@ -266,4 +267,23 @@ int profile_select(const struct profile *profile, const struct profile_selection
 	profile_import_destroy(import);
 	profile_builder_destroy(b);
 	return err;
+}
+
+int profile_select_locations(const struct profile *profile, const struct profile_selection *selection, uint8_t **locations_out, struct why *why)
+{
+	AUTO_SELECTING struct selecting x = {.p = profile, .s = selection, .why = why};
+
+	int err = compile(&x);
+	if (err == 0)
+		err = judge(&x);
+	if (err == 0)
+		*locations_out = take_ptr(x.locations);
+	return err;
+}
+
+bool profile_select_stack(const struct profile_selection *selection, unsigned bits, bool has_frames)
+{
+	if ((selection->focus && !(bits & LOCATION_FOCUSED)) || bits & LOCATION_IGNORED)
+		return false;
+	return bits & LOCATION_STAYS || (!has_frames && selection->side == PROFILE_BOTH_SIDES && !selection->show);
 }

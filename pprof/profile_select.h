@@ -27,4 +27,9 @@ struct profile_selection {
  * match), -ENOMEM. */
 int profile_select(const struct profile *profile, const struct profile_selection *selection, struct profile **profile_out, struct why *why);
 
+/* The same for who has stacks in another form. For each location of a profile, whose samples and labels are not looked at, bits; those of a stack's locations or'ed tell whether a sample
+ * with it counts. locations_out: owned by the caller, free(). Returns as profile_select(). */
+int profile_select_locations(const struct profile *profile, const struct profile_selection *selection, uint8_t **locations_out, struct why *why);
+bool profile_select_stack(const struct profile_selection *selection, unsigned bits, bool has_frames);
+
 #endif

@@ -96,6 +96,56 @@ bool *query_matching_sets(const struct dictionary *d, const struct store_filter 
 	return err < 0 ? NULL : take_ptr(matches);
 }
 
+/* The frames of the dictionary as a profile's. */
+static int ask_locations(const struct dictionary *d, const struct store_filter *filter, uint8_t **bits_out)
+{
+	AUTO_FREE const char **strings = malloc(d->n.tables[DICTIONARY_STRINGS] * sizeof(*strings));
+
+	if (!strings)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < d->n.tables[DICTIONARY_STRINGS]; i++)
+		strings[i] = dictionary_string_at(d, i);
+	struct profile frames = {
+		.strings = strings,
+		.n_strings = d->n.tables[DICTIONARY_STRINGS],
+		.mappings = d->mappings,
+		.n_mappings = d->n.tables[DICTIONARY_MAPPINGS],
+		.functions = d->functions,
+		.n_functions = d->n.tables[DICTIONARY_FUNCTIONS],
+		.locations = d->locations,
+		.n_locations = d->n.tables[DICTIONARY_LOCATIONS],
+		.lines = d->lines,
+		.n_lines = d->n.lines,
+	};
+	return filter->locations(filter->frames_context, &frames, bits_out);
+}
+
+int query_matching_stacks(const struct dictionary *d, const struct store_filter *filter, bool **stacks_out)
+{
+	uint32_t n = d->n.tables[DICTIONARY_STACKS];
+	AUTO_FREE uint8_t *locations = NULL, *bits = NULL;
+
+	*stacks_out = NULL;
+	if (!filter->locations)
+		return 0;
+	int err = ask_locations(d, filter, &locations);
+	if (err < 0)
+		return err;
+	bits = calloc(n, sizeof(*bits));
+	bool *stacks = malloc(n * sizeof(*stacks));
+	if (!bits || !stacks) {
+		free(stacks);
+		return -ENOMEM;
+	}
+	stacks[0] = filter->stack(filter->frames_context, 0, false);
+	for (uint32_t i = 1; i < n; i++) { /* a caller's number is smaller */
+		bits[i] = bits[d->stacks[i].parent] | locations[d->stacks[i].location];
+		stacks[i] = filter->stack(filter->frames_context, bits[i], true);
+	}
+	*stacks_out = stacks;
+	return 0;
+}
+
 uint32_t query_value(const struct query *q)
 {
 	const struct window_shape *shape = &q->w.shape;
@@ -113,7 +163,7 @@ uint32_t query_value(const struct query *q)
 struct totals {
 	store_labels_fn fn;
 	void *context;
-	bool *matches;
+	bool *matches, *stacks;
 	int64_t *values; /* by label set */
 	bool *seen;
 };
@@ -124,12 +174,13 @@ static int totals_begin(struct query *q)
 	size_t n = (size_t)q->dictionary->n.tables[DICTIONARY_LABEL_SETS] + 1;
 
 	free(t->matches);
+	free(take_ptr(t->stacks));
 	free(t->values);
 	free(t->seen);
 	t->matches = query_matching_sets(q->dictionary, q->filter);
 	t->values = calloc(n, sizeof(*t->values));
 	t->seen = calloc(n, sizeof(*t->seen));
-	return t->matches && t->values && t->seen ? 0 : -ENOMEM;
+	return t->matches && t->values && t->seen ? query_matching_stacks(q->dictionary, q->filter, &t->stacks) : -ENOMEM;
 }
 
 static int totals_window(struct query *q, const struct window_head *head, const char *account)
@@ -143,6 +194,8 @@ static int totals_window(struct query *q, const struct window_head *head, const 
 	uint32_t types = q->w.shape.n_types, type = query_value(q);
 	for (size_t i = 0; i < q->w.n && type != PROFILE_NONE; i++) {
 		uint32_t set = q->dictionary->series[q->w.series[i]].labels;
+		if (t->stacks && !t->stacks[q->dictionary->series[q->w.series[i]].stack])
+			continue;
 		t->values[set] = (int64_t)((uint64_t)t->values[set] + (uint64_t)q->w.values[i * types + type]);
 		t->seen[set] = true;
 	}
@@ -175,6 +228,7 @@ int store_reader_labels(struct store_reader *r, const struct store_filter *filte
 
 	int result = query_run(&q, true);
 	free(t.matches);
+	free(t.stacks);
 	free(t.values);
 	free(t.seen);
 	return result;

@@ -52,4 +52,7 @@ void label_texts_deinit(struct label_texts *t);
 /* For each label set of the dictionary, whether the filter lets it through. NULL: no memory. */
 bool *query_matching_sets(const struct dictionary *d, const struct store_filter *filter);
 
+/* For each stack of the dictionary, whether samples with it count. *stacks_out is NULL when all do. Returns 0, -ENOMEM, or what filter->locations() did. */
+int query_matching_stacks(const struct dictionary *d, const struct store_filter *filter, bool **stacks_out);
+
 #endif

@@ -28,6 +28,11 @@ struct store_filter {
 	/* What else a sample's labels must be: asked for each label set of each segment, once or twice. NULL: nothing. */
 	bool (*match)(void *context, const struct store_label *labels, size_t n);
 	void *match_context;
+	/* What a sample's frames must be; of time lines and labels, not of sums. locations: asked for each segment, whose frames are the locations of a profile without samples: a byte of bits
+	 * for each of them (owned by the store then, malloc()), or a negative errno. stack: whether a sample counts, by the bits of its frames or'ed. NULL: nothing. */
+	int (*locations)(void *context, const struct profile *frames, uint8_t **bits_out);
+	bool (*stack)(void *context, unsigned bits, bool has_frames);
+	void *frames_context;
 	/* Of a sum: the keys of the labels that stay; samples that differ in others only become one. NULL: all stay. */
 	const char *const *keep;
 	size_t n_keep;

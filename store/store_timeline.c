@@ -18,7 +18,7 @@ struct timeline {
 	uint32_t only;		  /* rows up to this number are told; behind them is the one for all others. 0: all are */
 	int64_t *values;	  /* rows * n_buckets */
 	size_t n_rows;
-	bool *matches;
+	bool *matches, *stacks;
 	uint32_t *row_of; /* for each label set of the segment, PROFILE_NONE: filtered out */
 	int64_t *window;  /* the window's values by row */
 	struct label_texts texts;
@@ -73,11 +73,13 @@ static int timeline_begin(struct query *q)
 	uint32_t n = q->dictionary->n.tables[DICTIONARY_LABEL_SETS];
 
 	free(t->matches);
+	free(take_ptr(t->stacks));
 	free(t->row_of);
 	t->matches = query_matching_sets(q->dictionary, q->filter);
 	t->row_of = malloc((n + 1) * sizeof(*t->row_of));
-	if (!t->matches || !t->row_of)
-		return -ENOMEM;
+	int err = t->matches && t->row_of ? query_matching_stacks(q->dictionary, q->filter, &t->stacks) : -ENOMEM;
+	if (err < 0)
+		return err;
 	for (uint32_t i = 0; i < n; i++) {
 		int64_t row = t->matches[i] ? row_of_set(t, q->dictionary, i) : (int64_t)PROFILE_NONE;
 		if (row < 0)
@@ -148,8 +150,9 @@ static int timeline_window(struct query *q, const struct window_head *head, cons
 		tell_counted(q, type, t->rows->counted);
 	memset(t->window, 0, t->n_rows * sizeof(*t->window));
 	for (size_t i = 0; i < q->w.n; i++) {
-		uint32_t row = t->row_of[q->dictionary->series[q->w.series[i]].labels];
-		if (row != PROFILE_NONE)
+		struct dictionary_series series = q->dictionary->series[q->w.series[i]];
+		uint32_t row = t->row_of[series.labels];
+		if (row != PROFILE_NONE && (!t->stacks || t->stacks[series.stack]))
 			t->window[row] = (int64_t)((uint64_t)t->window[row] + (uint64_t)q->w.values[i * types + type]);
 	}
 	spread(t, head);
@@ -209,6 +212,7 @@ int store_reader_timeline_by(struct store_reader *r, const struct store_filter *
 	free(t.values);
 	free(t.window);
 	free(t.matches);
+	free(t.stacks);
 	free(t.row_of);
 	return err;
 }

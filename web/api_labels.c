@@ -11,54 +11,14 @@
 /* What people look for comes first. */
 static const char *const order[] = {"process", "service", "unit", "container", "pod", "namespace", "executable", "thread", "pid", "tid"};
 
-/* Equal label sets lie at one place, so that they are looked at once. */
-static int add_profile(struct label_totals *t, const struct profile *p, uint32_t value)
-{
-	AUTO_FREE int64_t *totals = calloc(p->n_labels + 1, sizeof(*totals));
-	AUTO_FREE uint32_t *counts = calloc(p->n_labels + 1, sizeof(*counts));
-	int err = totals && counts ? 0 : -ENOMEM;
-
-	for (size_t i = 0; i < p->n_samples && err == 0; i++) {
-		const struct profile_sample *s = &p->samples[i];
-		totals[s->first_label] = (int64_t)((uint64_t)totals[s->first_label] + (uint64_t)p->values[i * p->n_sample_types + value]);
-		counts[s->first_label] = s->n_labels > counts[s->first_label] ? s->n_labels : counts[s->first_label];
-	}
-	for (size_t first = 0; first < p->n_labels && err == 0; first++) {
-		struct store_label labels[64];
-		char numbers[64][24];
-		struct store_label_total total = {labels, counts[first] < 64 ? counts[first] : 64, totals[first]};
-		for (size_t k = 0; k < total.n; k++) {
-			const struct profile_label *l = &p->labels[first + k];
-			snprintf(numbers[k], sizeof(numbers[k]), "%lld", (long long)l->num);
-			labels[k] = (struct store_label){profile_string(p, l->key), l->str ? profile_string(p, l->str) : numbers[k]};
-		}
-		err = total.n ? label_totals_add(t, &total) : 0;
-	}
-	return err;
-}
-
-/* With frames chosen the stacks have to be looked at; else labels alone. */
 static int collect(struct api_query *q, struct label_totals *t)
 {
-	struct profile *profile;
-	uint32_t value;
-	int err;
-
 	if (!q->matches_host)
 		return 0;
-	if (!q->has_selection) {
-		err = store_reader_labels(q->reader, &q->filter, label_totals_add, t, &q->why);
-		api_warn(q);
-		return err < 0 ? api_fail_errno(q, err, "reading the labels of this time") : 0;
-	}
-	int status = api_query_profile(q, NULL, 0, &profile);
-	if (status || !profile)
-		return status;
-	status = api_query_value(q, profile, &value);
-	if (status == 0 && add_profile(t, profile, value) < 0)
-		status = api_fail_errno(q, -ENOMEM, "reading the labels of this time");
-	profile_free(profile);
-	return status;
+	api_query_select_in_store(q);
+	int err = store_reader_labels(q->reader, &q->filter, label_totals_add, t, &q->why);
+	api_warn(q);
+	return err < 0 ? api_fail_errno(q, err, "reading the labels of this time") : 0;
 }
 
 static void write_value(struct api_query *q, const char *value, int64_t total)

@@ -30,6 +30,8 @@ int api_fail_errno(struct api_query *q, int err, const char *doing)
 {
 	if (err == -ENOMEM)
 		return api_fail(q, 503, "%s: this takes more memory than a query may have; ask for a shorter time, or for fewer processes", doing);
+	if (q->selected.text[0])
+		q->why = q->selected;
 	int status = err == -EINVAL || err == -E2BIG ? 400 : err == -ENOENT ? 404 : 500;
 	return q->why.text[0] ? status : api_fail(q, status, "%s: %s", doing, strerror(-err));
 }
@@ -239,6 +241,30 @@ void api_query_deinit(struct api_query *q)
 {
 	clear_matches(q);
 	store_reader_close(take_ptr(q->reader));
+}
+
+/* ---- frames, where the store looks at them ---- */
+
+static int select_locations(void *context, const struct profile *frames, uint8_t **bits_out)
+{
+	struct api_query *q = context;
+
+	return profile_select_locations(frames, &q->selection, bits_out, &q->selected);
+}
+
+static bool select_stack(void *context, unsigned bits, bool has_frames)
+{
+	const struct api_query *q = context;
+
+	return profile_select_stack(&q->selection, bits, has_frames);
+}
+
+void api_query_select_in_store(struct api_query *q)
+{
+	q->selected.text[0] = '\0';
+	q->filter.locations = q->has_selection ? select_locations : NULL;
+	q->filter.stack = select_stack;
+	q->filter.frames_context = q;
 }
 
 /* ---- the store ---- */

@@ -32,6 +32,7 @@ struct api_query {
 	const char *warning; /* what is missing in the answer: a damaged window */
 	struct why why;
 	struct why warned;
+	struct why selected; /* what is wrong with the selection, as the store met it */
 };
 
 /* For api_query_profile(): no label stays. */
@@ -53,6 +54,8 @@ int api_query_parse(struct api_query *q, const char *prefix);
 /* Open the store. */
 int api_query_store(struct api_query *q);
 void api_query_deinit(struct api_query *q);
+/* For time lines and labels: the store looks at frames while it adds up. */
+void api_query_select_in_store(struct api_query *q);
 
 /* The sum of the range with the labels that are in keep (NULL: all of them), frames selected. *profile_out is NULL when there is no window. */
 int api_query_profile(struct api_query *q, const char *const *keep, size_t n_keep, struct profile **profile_out);

@@ -122,8 +122,9 @@ static int read_store(struct timeline *t, const char *by)
 	struct api_query *q = t->q;
 	struct store_rows rows = {.keys = &by, .n_keys = *by ? 1 : 0, .n_buckets = (size_t)t->n_buckets, .values_max = VALUES_MAX, .counted = &t->counted};
 
+	api_query_select_in_store(q);
 	int err = store_reader_timeline_by(q->reader, &q->filter, &rows, see_bucket, t, &q->why);
-	if (err == -E2BIG)
+	if (err == -E2BIG && !q->selected.text[0])
 		err = read_largest(t, &rows);
 	if (err < 0)
 		return api_fail_errno(q, err, "reading the time line");
@@ -193,8 +194,6 @@ static int write_timeline(struct timeline *t, const char *label)
 	json_string(&q->json, "unit", t->counted.unit);
 	json_int(&q->json, "total", t->total);
 	write_series(t, order, label);
-	if (q->has_selection)
-		json_bool(&q->json, "all_frames", true);
 	api_write_tail(q, t->total);
 	json_object_end(&q->json);
 	return 0;

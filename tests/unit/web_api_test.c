@@ -266,6 +266,11 @@ static void draws_time_lines(void **state)
 	int64_t first = number(item(member(f.json, "series"), 0), "total");
 	assert_int_equal(ask_all(&f, "/api/v1/timeline", "&by=pid&top=2&buckets=50"), 200);
 	assert_int_equal(number(item(member(f.json, "series"), 0), "total"), first);
+	assert_int_equal(ask_all(&f, "/api/v1/timeline", "&side=kernel&focus=."), 200);
+	total = number(f.json, "total");
+	assert_true(total > 0 && total < total_ns(&f));
+	assert_int_equal(ask_all(&f, "/api/v1/flame", "&side=kernel&focus=."), 200);
+	assert_int_equal(number(f.json, "total"), total);
 	assert_int_equal(ask_all(&f, "/api/v1/timeline", "&by=host&buckets=1"), 200);
 	assert_string_equal(text(item(member(f.json, "series"), 0), "label"), HOST);
 	forget(&f);
@@ -456,6 +461,8 @@ static void refuses(void **state)
 		{"/api/v1/flame?max_nodes=0", 400, "1 to 200000"},
 		{"/api/v1/flame?max_nodes=-5", 400, "1 to 200000"},
 		{"/api/v1/flame?first=thread", 400, "first=thread"},
+		{"/api/v1/timeline?from=-3d&focus=(", 400, "focus"},
+		{"/api/v1/labels?from=-3d&show=%5B", 400, "show"},
 		{"/api/v1/timeline?buckets=5001", 400, "1 to 5000"},
 		{"/api/v1/timeline?buckets=", 400, "1 to 5000"},
 		{"/api/v1/timeline?top=101", 400, "0 to 100"},

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Answers of the JSON API and of Pyroscope's query API, read by code that shares nothing with what wrote them: python3's json and protobuf, and `go tool pprof`.
-Needs build/tests/web/api_get and write_store. Grafana itself is not here."""
+Builds what it needs below build/tests/web (BUILD=FOLDER: uses what is there). Grafana itself is not here."""
 import collections
 import gzip
 import json
@@ -16,7 +16,7 @@ import pprof
 import querier_messages as messages
 from harness import REPO, go_pprof, run, test
 
-BUILD = os.environ.get("BUILD", os.path.join(REPO, "build"))
+BUILD = os.environ.get("BUILD") or os.path.join(REPO, "build")
 API_GET = os.path.abspath(os.path.join(BUILD, "tests", "web", "api_get"))
 WRITE_STORE = os.path.abspath(os.path.join(BUILD, "tests", "web", "write_store"))
 BEGIN_MS, WINDOWS, EVERY_S = 1790000000000, 200, 900
@@ -149,6 +149,18 @@ def _():
                                                                                              "-edgefraction=0", "-relative_percentages", "-unit=nanoseconds", "all.pb.gz"))
         assert fit, head[:400]
         assert ask("flame", **{name: expression})["total"] == int(fit[1]), name
+
+
+@test("time lines and labels know the same filters as flame graphs")
+def _():
+    text = ask("functions", limit=1)["functions"][0]["name"].split("::")[-1][:8]
+    for filters in ({"focus": text}, {"ignore": text}, {"hide": "run_1"}, {"show": "run_[0-4]"}, {"side": "user"}, {"side": "kernel"}, {"side": "kernel", "focus": text, "hide": "x"},
+                    {"show": "vmlinux|kernel"}, {"focus": text, "ignore": "cache", "match": "process:app1"}, {"show": "nothing has this"}, {"hide": "."}):
+        total = ask("flame", **filters)["total"]
+        line = ask("timeline", buckets=7, **filters)
+        assert line["total"] == total == sum(sum(series["values"]) for series in line["series"] + [line["other"]]), (filters, total, line["total"])
+        assert ask("labels", **filters)["total"] == total, filters
+    assert 0 < ask("timeline", side="kernel")["total"] < ask("timeline")["total"]
 
 
 @test("every export is what its name says")
@@ -293,4 +305,6 @@ def _():
         assert status in (400, 501) and part in json.loads(body)["error"], body
 
 
+if not os.environ.get("BUILD"):
+    subprocess.run(["make", "-s", "build/tests/web/api_get", "build/tests/web/write_store"], cwd=REPO, check=True, stdout=sys.stderr)
 run(needs_root=False)
