@@ -111,7 +111,7 @@ compile_commands.json: $(SRCS) Makefile ## for editors and clang tools
 	$(call say,JSON,$@)(echo '['; first=; for file in $(SRCS); do echo "$$first{\"directory\":\"$(CURDIR)\",\"file\":\"$$file\"," \
 		"\"command\":\"$(CC) $(subst ",\\\",$(HEARTH_CPPFLAGS) $(HEARTH_CFLAGS)) -c $$file\"}"; first=,; done; echo ']') >$@
 
--include $(patsubst %.o,%.d,$(LIB_OBJS) $(B)/agent/main.o) $(addsuffix .d,$(UNIT)) $(wildcard $(B)/bpf/*.d $(B)/tests/cfi/*.d $(B)/tests/names/*.d $(B)/tests/fuzz/*.d $(B)/tests/hostile/*.d $(B)/tests/upload/*.d $(B)/tests/store/*.d $(B)/tests/web/*.d $(B)/bench/*.d)
+-include $(patsubst %.o,%.d,$(LIB_OBJS) $(B)/agent/main.o) $(addsuffix .d,$(UNIT)) $(wildcard $(B)/bpf/*.d $(B)/tests/cfi/*.d $(B)/tests/names/*.d $(B)/tests/fuzz/*.d $(B)/tests/hostile/*.d $(B)/tests/upload/*.d $(B)/tests/store/*.d $(B)/tests/web/*.d $(B)/tests/pprof/*.d $(B)/bench/*.d)
 
 # --- install -----------------------------------------------------------------------------------------------
 
