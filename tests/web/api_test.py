@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import urllib.parse
+import xml.dom.minidom
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "system"), os.path.join(os.path.dirname(HERE), "upload")]
@@ -170,6 +171,11 @@ def _():
                         ("firefox", lambda body: json.loads(body)["threads"])):
         status, _, name, body = get(f"/api/v1/export?format={form}&from={BEGIN_MS}&to={END_MS}")
         assert status == 200 and check(body), (form, body[:200])
+    middle = (BEGIN_MS + END_MS) // 2
+    for more in ("icicle=1", "first=none", f"base_from={BEGIN_MS}&base_to={middle}"):
+        status, _, _, body = get(f"/api/v1/export?format=svg&from={middle}&to={END_MS}&{more}")
+        assert status == 200 and xml.dom.minidom.parseString(body) and b"node-1, 2026-09-2" in body, (more, body[:300])
+    assert get(f"/api/v1/export?format=folded&from={middle}&to={END_MS}&base_from={BEGIN_MS}&base_to={middle}")[0] == 400
 
 
 @test("a comparison of a range with itself, and of two halves")
