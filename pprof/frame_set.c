@@ -160,13 +160,18 @@ static int64_t resolve_line(struct resolving *r, const struct profile_location *
 	return intern(r->t, &frame);
 }
 
+static uint32_t frames_of(const struct profile_location *location)
+{
+	return location->n_lines < 1 ? 1 : location->n_lines > PROFILE_INLINED_MAX ? PROFILE_INLINED_MAX : location->n_lines;
+}
+
 static int resolve_locations(struct resolving *r, struct frame_map *map)
 {
 	uint32_t at = 0;
 
 	for (size_t i = 0; i < r->p->n_locations; i++) {
 		const struct profile_location *location = &r->p->locations[i];
-		uint32_t n = location->n_lines ? location->n_lines : 1;
+		uint32_t n = frames_of(location);
 		map->first[i] = at;
 		for (uint32_t k = 0; k < n; k++) {
 			int64_t frame = resolve_line(r, location, k);
@@ -184,7 +189,7 @@ int frame_set_add(struct frame_set *t, const struct profile *profile, struct fra
 	uint64_t n = 0;
 
 	for (size_t i = 0; i < profile->n_locations; i++)
-		n += profile->locations[i].n_lines ? profile->locations[i].n_lines : 1;
+		n += frames_of(&profile->locations[i]);
 	if (n >= FRAMES_MAX)
 		return -E2BIG;
 	AUTO_FREE uint32_t *names = malloc((profile->n_functions + 1) * sizeof(*names));

@@ -24,7 +24,7 @@ struct frame_set {
 	uint64_t seed;
 };
 
-/* The frames of a profile's locations: those of location i are frames[first[i]] .. first[i + 1], the innermost first. */
+/* The frames of a profile's locations: those of location i are frames[first[i]] .. first[i + 1], the innermost first, no more than PROFILE_INLINED_MAX. */
 struct frame_map {
 	uint32_t *first;
 	uint32_t *frames;

@@ -119,6 +119,10 @@ int64_t profile_value_like(const struct profile *profile, const struct profile *
 /* Whether a location is the kernel's: its mapping's file is called "[kernel...". */
 bool profile_location_is_kernel(const struct profile *profile, const struct profile_location *location);
 
+/* Frames of one location that analyses look at, the innermost ones. Compilers inline a hundred deep at most; a hostile file may have a million at one address, and a million samples
+ * there. */
+#define PROFILE_INLINED_MAX 1024
+
 /* The string of a sample's label, "" when it has none of that key. Borrowed. */
 const char *profile_label_string(const struct profile *profile, const struct profile_sample *sample, const char *key);
 

@@ -55,7 +55,7 @@ static void add_sample(struct top *top, uint32_t index, int64_t value)
 	for (uint32_t i = 0; i < sample->n_locations; i++) {
 		uint32_t at = p->stack_locations[sample->first_location + i];
 		const struct profile_location *location = &p->locations[at];
-		for (uint32_t line = 0; line < location->n_lines; line++, is_leaf = false)
+		for (uint32_t line = 0; line < location->n_lines && line < PROFILE_INLINED_MAX; line++, is_leaf = false)
 			touch(top, p->lines[location->first_line + line].function, location, index, value, is_leaf);
 		if (!location->n_lines)
 			touch(top, p->n_functions + at, location, index, value, is_leaf);

@@ -200,6 +200,35 @@ static void deep_stacks_are_cut(void **state)
 	free(stack);
 }
 
+/* A million samples at a location of a million frames would never end. */
+static void locations_of_many_frames(void **state)
+{
+	struct profile_line *lines = calloc(50000, sizeof(*lines));
+	struct profile_builder *b;
+	struct profile *p;
+
+	(void)state;
+	assert_int_equal(profile_builder_create(&b), 0);
+	assert_int_equal(profile_builder_sample_type(b, "samples", "count"), 0);
+	sample_location(b, PROFILE_NONE, 0, "f", "g");
+	for (uint32_t i = 0; i < 50000; i++)
+		lines[i] = (struct profile_line){.function = i % 2, .line = i};
+	int64_t at = profile_builder_location(b, PROFILE_NONE, 1, lines, 50000);
+	for (uint32_t i = 0; i < 2000; i++) {
+		struct profile_label label = {.key = sample_string(b, "tid"), .num = i};
+		assert_true(profile_builder_sample(b, (uint32_t[]){(uint32_t)at}, 1, &label, 1, (int64_t[]){1}) >= 0);
+	}
+	assert_int_equal(profile_builder_finish(b, &p), 0);
+	profile_builder_destroy(b);
+	struct flame_tree *tree = tree_of(p, NULL);
+	assert_int_equal(tree->n_nodes, 1 + PROFILE_INLINED_MAX);
+	assert_string_equal(tree->names[tree->nodes[PROFILE_INLINED_MAX].name], "f"); /* the innermost */
+	assert_int_equal(tree->nodes[PROFILE_INLINED_MAX].self, 2000);
+	flame_tree_destroy(tree);
+	profile_free(p);
+	free(lines);
+}
+
 static void check_invariants(const struct flame_tree *t)
 {
 	AUTO_FREE int64_t *below = calloc(t->n_nodes, sizeof(*below));
@@ -307,6 +336,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(shapes),      cmocka_unit_test(processes),	       cmocka_unit_test(comparisons),
 		cmocka_unit_test(modules),     cmocka_unit_test(sums_are_never_too_large), cmocka_unit_test(deep_stacks_are_cut),
+		cmocka_unit_test(locations_of_many_frames),
 		cmocka_unit_test(random_trees), cmocka_unit_test(nothing_at_all),
 	};
 
