@@ -266,7 +266,7 @@ int web_confine_server(bool bare)
 	int err = give_up_rights(!bare);
 	if (err == 0)
 		err = set_limit(RLIMIT_CORE, 0);
-	if (err == 0)
+	if (err == 0 && !bare)
 		err = set_limit(RLIMIT_NOFILE, SERVER_FILES);
 	if (err == 0 && !bare)
 		err = set_limit(RLIMIT_NPROC, 0);
@@ -281,11 +281,11 @@ int web_confine_runner(const char *store, bool bare)
 	int err = give_up_rights(false);
 	if (err == 0)
 		err = set_limit(RLIMIT_CORE, 0);
-	if (err == 0)
-		err = set_limit(RLIMIT_NOFILE, RUNNER_FILES);
 	if (err < 0 || bare)
 		return err;
-	err = restrict_files(store);
+	err = set_limit(RLIMIT_NOFILE, RUNNER_FILES);
+	if (err == 0)
+		err = restrict_files(store);
 	return err < 0 ? err : load_runner_filter();
 }
 

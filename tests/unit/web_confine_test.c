@@ -34,6 +34,7 @@
 
 static char scratch[64];
 static int listen_fd;
+static struct segment *writer; /* of the store: the journal is there as long as it lives */
 
 enum who { SERVER, RUNNER, WORKER };
 
@@ -260,19 +261,19 @@ static void a_worker(void **state)
 	dies(WORKER, makes_code);
 }
 
-/* Of sanitizers and valgrind, too. */
 static void limits(void **state)
 {
-	int status = run(WORKER, spins);
-
 	(void)state;
-	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU);
+	/* valgrind has signals and leaks of its own in processes that are forked. */
+	if (RUNNING_ON_VALGRIND)
+		skip();
 	can(WORKER, writes_much);
+	int status = run(WORKER, spins);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU);
 }
 
 static int make_store(void **state)
 {
-	struct segment *segment;
 	struct why why;
 	char path[128];
 
@@ -285,8 +286,7 @@ static int make_store(void **state)
 	snprintf(path, sizeof(path), "%s/other", scratch);
 	close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
 	snprintf(path, sizeof(path), "%s/store/windows-000001.db", scratch);
-	/* Its writer lives on, so that the journal is there. */
-	return segment_create(path, &segment, &why);
+	return segment_create(path, &writer, &why);
 }
 
 static int remove_store(void **state)
@@ -294,6 +294,7 @@ static int remove_store(void **state)
 	char command[128];
 
 	(void)state;
+	segment_close(writer);
 	snprintf(command, sizeof(command), "rm -rf %s", scratch);
 	return system(command);
 }
