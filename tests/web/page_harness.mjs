@@ -17,11 +17,11 @@ const screenshots = process.env.SCREENSHOTS ?? path.join(build, "tests/web/scree
 
 export const SIZES = { laptop: { width: 1280, height: 800 }, phone: { width: 360, height: 740 } };
 
-export function recordedStore(seconds = 12) {
+export function recordedStore(seconds = 12, plain = false) {
 	const store = process.env.PAGE_STORE ?? path.join(build, "tests/web/recorded/store");
 	const told = path.join(path.dirname(store), "recorded.json");
 	if (!existsSync(told)) {
-		const done = spawnSync("python3", [path.join(repo, "tests/web/record.py"), hearth, store, String(seconds)], { encoding: "utf8", timeout: 120000 });
+		const done = spawnSync("python3", [path.join(repo, "tests/web/record.py"), hearth, store, String(seconds), ...(plain ? ["plain"] : [])], { encoding: "utf8", timeout: 120000 });
 		if (done.status !== 0)
 			throw new Error(`recording failed: ${done.stderr}${done.stdout}`);
 	}
@@ -82,8 +82,8 @@ export class Browser {
 		Object.assign(this, { browser, server, data, problems: [], requests: [] });
 	}
 
-	static async start({ seconds } = {}) {
-		const data = recordedStore(seconds);
+	static async start({ seconds, plain } = {}) {
+		const data = recordedStore(seconds, plain);
 		const server = await startServer(data.store);
 		return new Browser(await startBrowser(), server, data);
 	}

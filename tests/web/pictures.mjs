@@ -10,7 +10,7 @@ const SIZE = { width: 1200, height: 720 };
 const folder = path.resolve(process.argv[2] ?? "docs/pictures");
 mkdirSync(folder, { recursive: true });
 
-const b = await Browser.start({ seconds: 24 });
+const b = await Browser.start({ seconds: 24, plain: true });
 
 async function picture(name, options = {}) {
 	const file = path.join(folder, `${name}.png`);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Record a store of real workloads, for the page's tests and pictures: record.py HEARTH STORE-FOLDER [SECONDS]. Needs root.
+"""Record a store of real workloads, for the page's tests and pictures: record.py HEARTH STORE-FOLDER [SECONDS [plain]]. Needs root.
 
-In the first half a server works well, in the second it is slow (tests/workloads/shop.c); beside it Python, gzip and a copy run, and a process whose name is HTML and escape sequences.
+In the first half a server works well, in the second it is slow (tests/workloads/shop.c); beside it Python, gzip and a copy run, and a process whose name is HTML and escape sequences (not with "plain", which is for pictures).
 Writes STORE-FOLDER/../recorded.json: the moments in milliseconds."""
 import json
 import os
@@ -12,16 +12,17 @@ import sys
 import time
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-HOSTILE_FUNCTION = "<img/src=x/onerror=alert(1)>"
+IS_PLAIN = sys.argv[4:] == ["plain"]
+HOSTILE_FUNCTION = "write_log" if IS_PLAIN else "<img/src=x/onerror=alert(1)>"
 UNIT = "shop.service"
-HOSTILE_PROCESS = "<b>x\x1b[31m</b>"  # of 15 bytes a name may have
+HOSTILE_PROCESS = "worker" if IS_PLAIN else "<b>x\x1b[31m</b>"  # of 15 bytes a name may have
 PYTHON = "import json, re\nwhile True:\n    text = json.dumps([{'n': i, 'text': str(i) * 9} for i in range(4000)])\n    json.loads(text)\n    re.findall(r'[0-9]+9', text)\n"
 
 
 def build(folder):
     source = os.path.join(REPO, "tests", "workloads")
     program, hostile, main = (os.path.join(folder, name) for name in ("shop", "shop_hostile.o", "shop.o"))
-    subprocess.run(["gcc", "-O2", "-g", f"-ffile-prefix-map={REPO}/=", "-c", "-o", main, os.path.join(source, "shop.c")], check=True)
+    subprocess.run(["gcc", "-O2", "-g", f"-ffile-prefix-map={source}=/usr/src/shop", "-c", "-o", main, "shop.c"], check=True, cwd=source)
     subprocess.run(["gcc", "-O2", "-c", "-o", hostile, os.path.join(source, "shop_hostile.c")], check=True)
     subprocess.run(["objcopy", "--redefine-sym", f"hostile_function={HOSTILE_FUNCTION}", hostile], check=True)
     subprocess.run(["objcopy", "--redefine-sym", f"hostile_function={HOSTILE_FUNCTION}", main], check=True)

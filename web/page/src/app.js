@@ -282,8 +282,11 @@ export class App {
 		this.update();
 	}
 
-	labels(signal) {
-		return ask(apiPath("labels", this.common(this.chosen()).filter(([key]) => key !== "match")), signal);
+	// What else can be chosen: of one label all values, whichever is chosen of it now.
+	labels(signal, ofKey) {
+		const { match } = this.store.state;
+		const others = this.common(this.chosen()).filter(([key, text]) => key !== "match" || !ofKey || !text.startsWith(`${ofKey}:`));
+		return !ofKey || match.some(([key]) => key === ofKey) ? ask(apiPath("labels", others), signal) : null;
 	}
 
 	// --- answers ---------------------------------------------------------------------------------------------

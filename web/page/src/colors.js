@@ -32,18 +32,18 @@ const LIGHT = {
 	...palette(false), text: "#1c1917", faint: "#78716c", background: "#ffffff", unmatched: "#e7e5e4", match: "#d946ef", matchText: "#ffffff",
 	selected: "#1c1917", hover: "rgba(0,0,0,.28)", edge: "rgba(28,25,23,.09)", grid: "#e7e5e4", other: "#d6d3d1", base: "#2563eb", shade: "rgba(214,211,209,.62)",
 	baseShade: "rgba(37,99,235,.16)", selLine: "#c2410c",
-	series: ["#d9622b", "#3f7cac", "#7a9e4c", "#8d6cab", "#d2a13a", "#3c9d94", "#b85573", "#5b6fb5", "#9c7a54", "#6aa9d8", "#b3b04a", "#c98bb9", "#59876a", "#e08e6d", "#7d8794"],
+	series: ["#d9622b", "#3f7cac", "#7a9e4c", "#8d6cab", "#d2a13a", "#3c9d94", "#b85573", "#5b6fb5", "#e0a458", "#6aa9d8", "#b3b04a", "#c98bb9", "#59876a", "#e08e6d", "#5aa469"],
 };
 const DARK = {
 	...palette(true), text: "#f5f2ef", faint: "#a8a29e", background: "#1f1c1a", unmatched: "#36312d", match: "#c026d3", matchText: "#ffffff",
 	selected: "#fafaf9", hover: "rgba(255,255,255,.4)", edge: "rgba(0,0,0,.28)", grid: "#332e2a", other: "#57534e", base: "#60a5fa", shade: "rgba(12,10,9,.55)",
 	baseShade: "rgba(96,165,250,.24)", selLine: "#fb923c",
-	series: ["#d9703c", "#4a86b5", "#7f9f55", "#9278ad", "#c79b40", "#459c94", "#b4607a", "#6878b8", "#9c7f5e", "#6f9fc4", "#a5a34f", "#b985ab", "#62896f", "#cf8a6d", "#7f8791"],
+	series: ["#d9703c", "#4a86b5", "#7f9f55", "#9278ad", "#c79b40", "#459c94", "#b4607a", "#6878b8", "#cf9a55", "#6f9fc4", "#a5a34f", "#b985ab", "#62896f", "#cf8a6d", "#62a06f"],
 };
 
 export const themeOf = name => name === "dark" ? DARK : LIGHT;
 
-export function hashOf(text) {
+function hashOf(text) {
 	let hash = 5381;
 	for (let i = 0; i < text.length; i++)
 		hash = Math.imul(hash, 33) ^ text.charCodeAt(i);

@@ -15,7 +15,7 @@ export function withMatch(match, key, value) {
 }
 
 export class Filters {
-	// app: { store, labels(signal): a promise of the answer }
+	// app: { store, labels(signal, key): a promise of the answer; with a key null where its values are in the answer for all }
 	constructor(app) {
 		this.app = app;
 		const { store } = app;
@@ -69,10 +69,14 @@ export class Filters {
 			return;
 		}
 		let key = labels.some(label => label.key === this.lastKey) ? this.lastKey : labels[0].key;
-		const show = () => {
+		const show = async () => {
 			this.lastKey = key;
-			const label = labels.find(one => one.key === key), wanted = field.value.toLowerCase();
-			const whole = Math.max(answer.total || 0, label.values.reduce((sum, one) => sum + one.total, 0));
+			const wanted = field.value.toLowerCase(), asked = key;
+			const own = await this.app.labels(this.controller.signal, key)?.catch(() => null) || answer;
+			if (asked !== key)
+				return;
+			const label = own.labels.find(one => one.key === key) || { values: [] };
+			const whole = Math.max(own.total || 0, label.values.reduce((sum, one) => sum + one.total, 0));
 			const values = label.values.filter(one => String(one.value).toLowerCase().includes(wanted));
 			for (const element of keys.children)
 				element.setAttribute("aria-pressed", String(element.dataset.key === key));

@@ -2,7 +2,6 @@
 // the time line", the range that is compared with. uPlot draws the axes and areas; choosing is ours, because it works by touch and keys.
 
 import uPlot from "uplot";
-import { hashOf } from "./colors.js";
 import { h, newId, replace } from "./dom.js";
 import { clock, day, duration, range, share, span } from "./format.js";
 import { Panel } from "./panel.js";
@@ -83,7 +82,7 @@ export class Timeline extends Panel {
 		this.showReadout(null);
 	}
 
-	// A label keeps its colour while the page is open, and mostly over reloads: its hash says where the search for a free one begins.
+	// A label keeps its colour while the page is open; a new one takes the first that is free.
 	chooseColors() {
 		const n = this.theme.series.length, taken = new Set();
 		this.chosen = this.series.map(({ label, isOther }) => {
@@ -96,9 +95,9 @@ export class Timeline extends Panel {
 		this.series.forEach(({ label, isOther }, at) => {
 			if (isOther || this.chosen[at] !== undefined)
 				return;
-			let color = hashOf(label) % n;
-			while (taken.has(color) && taken.size < n)
-				color = (color + 1) % n;
+			let color = 0;
+			while (taken.has(color) && color < n - 1)
+				color++;
 			taken.add(color);
 			this.colors.set(label, color);
 			this.chosen[at] = color;
@@ -140,7 +139,7 @@ export class Timeline extends Panel {
 			cursor: { drag: { x: false, y: false }, y: false, points: { show: false } },
 			scales: { x: { time: true, min: answer.from_ms / 1000, max: answer.to_ms / 1000, range: [answer.from_ms / 1000, answer.to_ms / 1000] },
 				y: { range: (u, min, max) => [0, Math.max(max * 1.08, answer.unit === "nanoseconds" ? 0.01 : 1)] } },
-			axes: [{ ...axis, space: 70, size: 24, values: (u, ticks, index, space, step) => ticks.map(t => this.tick(t * 1000, step)) },
+			axes: [{ ...axis, space: 70, size: 24, values: (u, ticks, index, space, step) => ticks.map(t => this.isAtEdge(t, u.width) ? "" : this.tick(t * 1000, step)) },
 				{ ...axis, size: 40, space: 28, values: (u, ticks) => ticks.map(t => answer.unit === "nanoseconds" ? `${+t.toFixed(3)}` : `${t}`) }],
 			series: [{}, ...sums.map((_, at) => ({ fill: this.colorOf(series.length - 1 - at), stroke: this.colorOf(series.length - 1 - at), width: 0, paths: stepped, points: { show: false } }))],
 			hooks: { draw: [u => this.drawMarks(u)], setCursor: [u => this.showReadout(u.cursor.left >= 0 ? u.cursor.idx : null)] },
@@ -150,6 +149,12 @@ export class Timeline extends Panel {
 		this.listen(this.plot.over);
 		this.showLegend(null);
 		this.showReadout(null);
+	}
+
+	// Its text would be cut.
+	isAtEdge(t, width) {
+		const { from_ms: from, to_ms: to } = this.answer;
+		return (to - t * 1000) / (to - from) * (width - 46) < 20;
 	}
 
 	tick(ms, step) {
