@@ -188,6 +188,22 @@ def _():
     assert sum(halves["nodes"]["self"]) == halves["total"] and sum(halves["nodes"]["base_self"]) == halves["base_total"]
 
 
+@test("without memory there is a sentence, and no crash")
+def _():
+    get("/api/v1/status")
+    said = collections.Counter()
+    for mib in range(10, 26):
+        for question in ("flame", "labels?focus=a", "timeline?by=pid", "functions", "export?format=pprof", f"diff?base_from={BEGIN_MS}&base_to={END_MS}"):
+            question = f"/api/v1/{question}{'&' if '?' in question else '?'}from={BEGIN_MS}&to={END_MS}"
+            done = subprocess.run(["prlimit", f"--as={mib << 20}", API_GET, "-i", "store", question], capture_output=True, timeout=60, env={**os.environ, "API_NOW_MS": str(END_MS)})
+            assert done.returncode >= 0, (mib, question, done)
+            head, _, body = done.stdout.partition(b"\n")
+            if head.startswith(b"503"):
+                assert "memory" in json.loads(body)["error"], body
+            said[head[:3]] += 1
+    assert said[b"200"] and said[b"503"], said
+
+
 @test("Pyroscope: profile types, labels and series")
 def _():
     types = call("ProfileTypes", messages.ProfileTypesRequest(start=BEGIN_MS, end=END_MS), "ProfileTypesResponse").profile_types
