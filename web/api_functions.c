@@ -74,6 +74,15 @@ static int write_functions(struct api_query *q, const struct profile *profile, u
 	return 0;
 }
 
+static int load(struct api_query *q, struct profile **profile_out, uint32_t *value_out)
+{
+	int status = api_query_store(q);
+
+	if (status == 0)
+		status = api_query_profile(q, API_KEEP_NONE, 0, profile_out);
+	return status ? status : api_query_value(q, *profile_out, value_out);
+}
+
 int api_functions(struct api_query *q)
 {
 	struct profile *profile = NULL;
@@ -82,11 +91,7 @@ int api_functions(struct api_query *q)
 
 	int status = api_number(q, "limit", FUNCTIONS, 1, FUNCTIONS_MAX, &limit);
 	if (status == 0)
-		status = api_query_store(q);
-	if (status == 0)
-		status = api_query_profile(q, API_KEEP_NONE, 0, &profile);
-	if (status == 0)
-		status = api_query_value(q, profile, &value);
+		status = load(q, &profile, &value);
 	if (status == 0)
 		status = write_functions(q, profile, value, limit);
 	profile_free(profile);
@@ -132,11 +137,7 @@ int api_lines(struct api_query *q)
 
 	int status = api_needed(q, "function", &function);
 	if (status == 0)
-		status = api_query_store(q);
-	if (status == 0)
-		status = api_query_profile(q, API_KEEP_NONE, 0, &profile);
-	if (status == 0)
-		status = api_query_value(q, profile, &value);
+		status = load(q, &profile, &value);
 	if (status == 0)
 		status = write_lines(q, profile, value, function);
 	profile_free(profile);
