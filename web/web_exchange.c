@@ -37,6 +37,7 @@ struct exchange {
 	struct MHD_Response *ready; /* of the query */
 	unsigned ready_status;
 	uint64_t ready_bytes;
+	uint64_t sending_bytes; /* its part of the site's */
 	uint8_t *key; /* in the cache; NULL: it is not to be kept */
 	size_t key_bytes;
 };
@@ -71,6 +72,7 @@ void exchange_destroy(struct exchange *x)
 	if (x->waits)
 		query_queue_cancel(x->site->queue, x->serial);
 	stop_waiting(x);
+	x->site->sending_bytes -= x->sending_bytes;
 	if (x->ready)
 		x->site->mhd->destroy_response(x->ready);
 	request_target_deinit(&x->target);
@@ -314,10 +316,13 @@ static enum MHD_Result ask(struct exchange *x)
 			x->peer->deadline_ns = clock_ns(CLOCK_MONOTONIC) + WEB_REQUEST_NS + WEB_CACHE_BYTES / WEB_LEAST_RATE * NS_PER_S;
 		return result;
 	}
-	int err = query_queue_add(site->queue, &request, x->wants_gzip, x, &x->serial);
+	/* Who takes its answers slowly makes the others wait, not the machine's memory go. */
+	int err = site->sending_bytes > site->options.sending_bytes ?
+			  -EBUSY :
+			  query_queue_add(site->queue, &request, x->wants_gzip, x, &x->serial);
 	if (err == -EBUSY)
 		return refuse_with(x, &(struct web_reply){.status = MHD_HTTP_SERVICE_UNAVAILABLE, .retry_after_s = 2},
-				   "too many queries at once: try again in a few seconds");
+				   "too many queries at once, or answers that nobody takes: try again in a few seconds");
 	if (err < 0)
 		return refuse(x, err == -E2BIG ? MHD_HTTP_CONTENT_TOO_LARGE : MHD_HTTP_INTERNAL_SERVER_ERROR, "the query cannot be started");
 	x->waits = true;
@@ -400,6 +405,8 @@ void exchange_result(void *context, void *asker, const struct query_result *resu
 	} else {
 		free(x->key);
 		x->key = NULL;
+		x->sending_bytes = x->ready_bytes;
+		site->sending_bytes += x->sending_bytes;
 	}
 	site->mhd->resume_connection(x->connection);
 }

@@ -130,6 +130,8 @@ int web_server_create(const struct web_server_options *options, struct web_serve
 	}
 	s->site.options = *options;
 	s->site.mhd = options->mhd;
+	if (!s->site.options.sending_bytes)
+		s->site.options.sending_bytes = WEB_SENDING_BYTES;
 	s->site.is_tls = options->certificate && *options->certificate;
 	s->epoll_fd = -1;
 	peers_init(&s->site.peers);

@@ -19,6 +19,7 @@
 #define WEB_REQUEST_NS	 (10 * 1000000000ull)
 #define WEB_LEAST_RATE	 (16u << 10) /* bytes a second */
 #define WEB_CACHE_BYTES	 (16u << 20)
+#define WEB_SENDING_BYTES (128u << 20) /* of answers that clients have not taken yet: above it no query is begun */
 
 struct web_server;
 
@@ -32,6 +33,7 @@ struct web_server_options {
 	const char *const *names; /* see guard_host(); borrowed as long as the server lives */
 	size_t n_names;
 	bool is_open;	  /* reachable beyond this machine */
+	uint64_t sending_bytes; /* 0: WEB_SENDING_BYTES */
 	uint64_t window_ns; /* how often there is a new state */
 	void (*say)(void *context, const char *text); /* a line to be logged; NULL: nobody listens */
 	void *context;

@@ -23,6 +23,7 @@ struct web_site {
 	struct exchange *waiting; /* for answers of queries */
 	struct web_state state;
 	uint64_t state_ns; /* when it came; 0: not yet */
+	uint64_t sending_bytes; /* of answers of queries, until they are taken; those that are kept aside */
 	uint64_t statuses[STATUSES_MAX];
 	uint64_t logins_failed;
 	uint64_t crash_said_ns; /* 0: never */

@@ -69,6 +69,10 @@ static int answer(const struct web_context *context, const struct web_request *r
 			fprintf(a->body, "%d,", i % 10);
 		a->is_final = what[0] == 'f';
 		fprintf(a->body, "%d", (int)getpid());
+	} else if (strcmp(what, "huge") == 0) {
+		char *zeros = calloc(1, 16 << 20);
+		fwrite(zeros, 1, 16 << 20, a->body);
+		free(zeros);
 	} else if (strcmp(what, "file") == 0) {
 		a->content_type = "application/octet-stream";
 		snprintf(a->filename, sizeof(a->filename), "hearth-\"b\r\n x.pb.gz");
@@ -125,7 +129,7 @@ static void open_site(struct site *site, const char *token, uint64_t wall_ns)
 	static const char *const NAMES[] = {"profiles.example.com"};
 	struct query_runner_options runner = {.handlers = &HANDLERS, .store = "", .host = "box", .version = "1", .cpu_s = 1, .wall_ns = wall_ns,
 					      .address_bytes = 512 << 20, .bare = RUNNING_ON_VALGRIND != 0};
-	struct web_server_options options = {.mhd = &mhd, .has = has, .token = token, .names = NAMES, .n_names = 1, .window_ns = NS_PER_S, .say = said,
+	struct web_server_options options = {.mhd = &mhd, .has = has, .token = token, .names = NAMES, .n_names = 1, .window_ns = NS_PER_S, .sending_bytes = 20 << 20, .say = said,
 					     .context = site};
 	struct why why;
 	int pair[2];
@@ -423,6 +427,28 @@ static void limits_queries(void **state)
 	close_site(&site);
 }
 
+static void answers_that_nobody_takes(void **state)
+{
+	static const char REQUEST[] = "GET /api/v1/huge HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+	struct site site;
+	int fds[2];
+
+	(void)state;
+	open_site(&site, NULL, 0);
+	for (size_t i = 0; i < 2; i++) {
+		fds[i] = connect_to(&site);
+		assert_true(send(fds[i], REQUEST, strlen(REQUEST), 0) > 0);
+		work(&site, -1, 500);
+		CHECK(200, "ok", get(&site, "/healthz"));
+	}
+	CHECK(503, "nobody takes", get(&site, "/api/v1/echo"));
+	close(fds[0]);
+	close(fds[1]);
+	work(&site, -1, 200);
+	CHECK(200, "GET /api/v1/echo", get(&site, "/api/v1/echo"));
+	close_site(&site);
+}
+
 static void ends_in_the_middle(void **state)
 {
 	static const char REQUEST[] = "GET /api/v1/sleep HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -496,7 +522,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(answers),	    cmocka_unit_test(is_strict),      cmocka_unit_test(asks_for_a_token), cmocka_unit_test(compresses_and_keeps),
-		cmocka_unit_test(survives_queries), cmocka_unit_test(limits_queries), cmocka_unit_test(ends_in_the_middle), cmocka_unit_test(takes_states),
+		cmocka_unit_test(survives_queries), cmocka_unit_test(limits_queries), cmocka_unit_test(ends_in_the_middle), cmocka_unit_test(answers_that_nobody_takes), cmocka_unit_test(takes_states),
 		cmocka_unit_test(refuses_bad_certificates),
 	};
 
