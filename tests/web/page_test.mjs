@@ -64,6 +64,17 @@ test("what is cut and dropped is told", async b => {
 	assert.equal(await b.page.locator(".popup").count(), 0);
 });
 
+test("frames that are not drawn are told, and more can be had", async b => {
+	await b.open({ hash: b.range("nodes=200") });
+	assert.equal((await frameNames(b)).length, 200);
+	assert.match(await text(b, ".summary"), /[\d,]+ smallest frames not drawn/);
+	await b.page.getByRole("button", { name: "show more" }).click();
+	await b.settled();
+	assert.match(hash(b), /nodes=200000/);
+	assert.ok((await frameNames(b)).length > 400);
+	assert.equal(await b.page.getByRole("button", { name: "show more" }).count(), 0);
+});
+
 // --- time ------------------------------------------------------------------------------------------------------
 
 test("a range is chosen with the brush, and given up", async b => {
@@ -77,6 +88,25 @@ test("a range is chosen with the brush, and given up", async b => {
 	await b.page.getByRole("button", { name: "All of the time line" }).click();
 	await b.settled();
 	assert.doesNotMatch(hash(b), /sel=/);
+});
+
+test("an answer does not take the time line away from who is choosing", async b => {
+	await b.open({ hash: b.range() });
+	const a = await b.plotX(b.data.from_ms + 2000), z = await b.plotX(b.data.from_ms + 7000);
+	await b.page.mouse.move(a.x, a.y);
+	await b.page.mouse.down();
+	await b.page.mouse.move((a.x + z.x) / 2, a.y);
+	const same = await b.page.evaluate(() => {
+		const { timeline } = document.querySelector(".plot"), { plot } = timeline;
+		timeline.show({ ...timeline.answer });
+		return plot === timeline.plot && plot.over.isConnected;
+	});
+	assert.ok(same);
+	await b.page.mouse.move(z.x, a.y);
+	await b.page.mouse.up();
+	await b.settled();
+	assert.match(hash(b), /sel=/);
+	assert.ok(await b.page.evaluate(() => !document.querySelector(".plot").timeline.waiting));
 });
 
 test("a touch chooses a range", async b => {
@@ -338,6 +368,16 @@ test("filters by unit, thread, executable, host; several at once", async b => {
 	await b.page.getByRole("button", { name: `Remove host ${host}` }).click();
 	await b.settled();
 	assert.doesNotMatch(hash(b), /match/);
+});
+
+test("what can be chosen is counted with the other filters", async b => {
+	await b.open({ hash: b.range("match=executable:shop") });
+	await b.page.getByRole("button", { name: "Filter", exact: true }).click();
+	await b.page.locator(".filter-values button").first().waitFor();
+	assert.deepEqual(await b.page.locator(".filter-values .value-name").allInnerTexts(), ["shop"]);
+	await b.page.locator(".filter-keys button", { hasText: "executable" }).click();
+	await b.page.locator(".filter-values .value-name", { hasText: "gzip" }).waitFor();
+	assert.equal(await b.page.locator(".filter-values [aria-selected=true] .value-name").innerText(), "shop");
 });
 
 test("kernel or user", async b => {
@@ -607,6 +647,18 @@ test("errors of the server are told, and tried again", async b => {
 		assert.match(await visibleMessage(b), /The server is busy/);
 		const { length } = (await b.control("log")).filter(one => one.includes("/flame"));
 		assert.ok(length >= 3, `${length} tries`);
+	} finally {
+		await b.control("clear");
+	}
+});
+
+test("who is not logged in is told so", async b => {
+	try {
+		await b.control("fail", { status: 401, error: "a token is needed" });
+		await b.open({ hash: b.range(), wait: false });
+		b.expects(/401/);
+		await b.page.locator(".flame-panel .message.error").waitFor();
+		assert.match(await visibleMessage(b), /not logged in.*a token is needed.*Log in/s);
 	} finally {
 		await b.control("clear");
 	}
