@@ -44,11 +44,13 @@ static int fake_web(const int *fds, size_t n_fds, const void *argument, size_t n
 	if (channel_receive(&c, 0, &m) < 0 || m.head.kind != WEB_SECRETS)
 		return 8;
 	memcpy(&head, m.payload, sizeof(head));
-	snprintf(text, sizeof(text), "secrets %u %u %u %.40s", head.token_bytes, head.certificate_bytes, head.key_bytes, (const char *)m.payload + sizeof(head));
+	snprintf(text, sizeof(text), "secrets %u %u %u %.*s", head.token_bytes, head.certificate_bytes, head.key_bytes,
+		 (int)(m.head.payload_bytes - sizeof(head)), (const char *)m.payload + sizeof(head));
 	tell(&c, WEB_EVENT, 0, text, sizeof(struct web_text));
 	message_close(&m);
 	if (strcmp(what, "fails") == 0) {
 		tell(&c, WEB_READY, -EINVAL, "no certificate", sizeof(struct web_text));
+		channel_deinit(&c);
 		return 1;
 	}
 	tell(&c, WEB_READY, 0, "", strcmp(what, "nonsense") == 0 ? 5 : sizeof(struct web_text));
@@ -62,6 +64,7 @@ static int fake_web(const int *fds, size_t n_fds, const void *argument, size_t n
 		if (strcmp(what, "dies") == 0)
 			raise(SIGKILL);
 	}
+	channel_deinit(&c);
 	return 0;
 }
 
