@@ -477,6 +477,9 @@ test("two ranges are compared: the slow function is red and first in the table",
 	});
 	assert.ok(change > 0.1, `${change}`);
 	await b.shot("diff");
+	await b.page.getByRole("button", { name: "Download" }).click();
+	const [download] = await Promise.all([b.page.waitForEvent("download"), b.page.getByRole("menuitem", { name: "Comparison, SVG" }).click()]);
+	assert.match(readFileSync(await download.path(), "utf8"), /<svg.*sign_bytewise/s);
 	await b.page.keyboard.press("2");
 	await b.settled();
 	const first = await rows(b).first().innerText();

@@ -491,9 +491,11 @@ export class App {
 	}
 
 	download() {
-		const chosen = this.chosen();
-		const file = (text, format, hint) => ({ text, hint, does: () => this.save(apiPath("export", [...this.common(chosen), ["format", format]])) });
-		openMenu(this.downloads, [file("pprof", "pprof", ".pb.gz"), file("Folded stacks", "folded", ".folded"), file("Flame graph, SVG", "svg", ".svg"), file("Text report", "text", ".txt"), null,
+		const chosen = this.chosen(), { base, dir } = this.store.state;
+		const file = (text, format, hint, more = []) => ({ text, hint, does: () => this.save(apiPath("export", [...this.common(chosen), ["format", format], ...more])) });
+		const way = dir === "icicle" ? [["icicle", 1]] : [];
+		openMenu(this.downloads, [file("pprof", "pprof", ".pb.gz"), file("Folded stacks", "folded", ".folded"), file("Flame graph, SVG", "svg", ".svg", way),
+			...(base ? [file("Comparison, SVG", "svg", ".svg", [...way, ["base_from", base[0]], ["base_to", base[1]]])] : []), file("Text report", "text", ".txt"), null,
 			file("speedscope", "speedscope", ".json"), file("Firefox Profiler", "firefox", ".json")], { label: "Download", title: range(...chosen) });
 	}
 
