@@ -2,9 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <linux/capability.h>
-#include <linux/landlock.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -15,16 +12,13 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/scope.h"
+#include "base/rights.h"
 #include "symbolizer/confine.h"
 
-#define LAST_CAP      63
-#define NOBODY	      65534
 #define ADDRESS_BYTES (8ull << 30) /* a profile of 512 MiB, several times over as tables */
 #define FILES_MAX     256
 #define NOT_CONFINED  125 /* exit status: nothing was read */
@@ -32,67 +26,14 @@
 /* --- rights ---------------------------------------------------------------------------------------------------------- */
 
 /* Root without capabilities is still who owns root's files. A folder's owner may read it without being root. */
-static int leave_user(const char *folder)
-{
-	struct stat status = {.st_uid = NOBODY, .st_gid = NOBODY};
-
-	if (geteuid() != 0)
-		return 0;
-	if (folder && stat(folder, &status) < 0)
-		return -errno;
-	if (status.st_uid == 0)
-		return 0;
-	/* A user namespace may lack the user: then the list of system calls is what holds. */
-	if (setgroups(0, NULL) == 0 && setresgid(status.st_gid, status.st_gid, status.st_gid) == 0)
-		(void)!setresuid(status.st_uid, status.st_uid, status.st_uid);
-	return 0;
-}
-
 static int give_up_rights(const char *folder)
 {
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
+	struct stat status = {.st_uid = RIGHTS_NOBODY, .st_gid = RIGHTS_NOBODY};
 
-	for (unsigned long cap = 0; cap <= LAST_CAP; cap++)
-		prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* needs CAP_SETPCAP; no_new_privs does the same for who has none */
-	int err = leave_user(folder);
-	if (err < 0)
-		return err;
-	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-	if (syscall(SYS_capset, &header, none) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+	if (folder && stat(folder, &status) < 0)
 		return -errno;
-	/* A change of the user takes it away, so it comes last. */
-	return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ? -errno : 0;
-}
-
-static int set_limit(__rlimit_resource_t resource, uint64_t value)
-{
-	struct rlimit limit = {value, value}, now;
-
-	/* A lower hard limit may have come from outside. */
-	if (getrlimit(resource, &now) == 0 && now.rlim_max < value)
-		limit.rlim_cur = limit.rlim_max = now.rlim_max;
-	return setrlimit(resource, &limit) < 0 ? -errno : 0;
-}
-
-/* All access to files is refused but reading below the folder. */
-static int restrict_files(const char *folder)
-{
-	struct landlock_ruleset_attr attributes = {.handled_access_fs = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1};
-
-	if (syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) <= 0)
-		return 0;
-	AUTO_CLOSE int rules = (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0);
-	if (rules < 0)
-		return -errno;
-	if (folder) {
-		struct landlock_path_beneath_attr below = {.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR};
-		AUTO_CLOSE int fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		below.parent_fd = fd;
-		if (fd < 0 || syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &below, 0) < 0)
-			return -errno;
-	}
-	return syscall(SYS_landlock_restrict_self, rules, 0) < 0 ? -errno : 0;
+	int err = rights_drop(status.st_uid, status.st_gid);
+	return err < 0 ? err : rights_end_with_parent();
 }
 
 /* --- the list of system calls ---------------------------------------------------------------------------------------- */
@@ -180,14 +121,14 @@ int reading_process_enter(const struct reading_options *options)
 
 	int err = give_up_rights(options->folder);
 	if (err == 0)
-		err = set_limit(RLIMIT_CORE, 0);
+		err = rights_limit(RLIMIT_CORE, 0, 0);
 	if (err < 0 || bare)
 		return err;
-	err = set_limit(RLIMIT_AS, ADDRESS_BYTES);
+	err = rights_limit(RLIMIT_AS, ADDRESS_BYTES, ADDRESS_BYTES);
 	if (err == 0)
-		err = set_limit(RLIMIT_NOFILE, FILES_MAX);
+		err = rights_limit(RLIMIT_NOFILE, FILES_MAX, FILES_MAX);
 	if (err == 0)
-		err = restrict_files(options->folder);
+		err = rights_restrict_files(&options->folder, options->folder ? 1 : 0, RIGHTS_READ, false);
 	return err < 0 ? err : load_filter(options->folder != NULL);
 }
 

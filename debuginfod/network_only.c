@@ -2,9 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <linux/capability.h>
-#include <linux/landlock.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -13,11 +10,10 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#define NOBODY	   65534
-#define LAST_CAP   63
+#include "base/rights.h"
+
 #define SOCKET_AT  3
 #define FILE_AT	   4
 #define CPU_S	   60
@@ -50,8 +46,6 @@ static int move_sockets(int *const sockets[], size_t n)
 int network_only_give_up(int *const sockets[], size_t n)
 {
 	static const int IGNORED[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGTSTP, SIGXFSZ, SIGUSR1, SIGUSR2};
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
 
 	for (size_t i = 0; i < sizeof(IGNORED) / sizeof(IGNORED[0]); i++)
 		signal(IGNORED[i], SIG_IGN);
@@ -65,16 +59,8 @@ int network_only_give_up(int *const sockets[], size_t n)
 		err = -errno;
 	if (err < 0)
 		return err;
-	for (unsigned long cap = 0; cap <= LAST_CAP; cap++)
-		prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* needs CAP_SETPCAP; no_new_privs does the same for who has none */
-	/* A user namespace may not have nobody. */
-	if (geteuid() == 0 && setgroups(0, NULL) == 0 && setresgid(NOBODY, NOBODY, NOBODY) == 0)
-		(void)!setresuid(NOBODY, NOBODY, NOBODY);
-	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-	if (syscall(SYS_capset, &header, none) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-		return -errno;
-	return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ? -errno : 0;
+	err = rights_drop(RIGHTS_NOBODY, RIGHTS_NOBODY);
+	return err < 0 ? err : rights_end_with_parent();
 }
 
 /* Only what names are resolved by, and certificates, can be read. A kernel without Landlock leaves it at what nobody may read, and nothing to write. */
@@ -83,22 +69,8 @@ static void restrict_files(void)
 	static const char *const FOLDERS[] = {"/etc", "/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager", "/mnt/wsl",
 					      /* certificates, where /etc has links to them */
 					      "/usr/share/ca-certificates", "/usr/local/share/ca-certificates", "/var/lib/ca-certificates"};
-	const uint64_t read_only = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
-	struct landlock_ruleset_attr attributes = {.handled_access_fs = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1};
-	int rules = (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0);
 
-	if (rules < 0)
-		return;
-	for (size_t i = 0; i < sizeof(FOLDERS) / sizeof(FOLDERS[0]); i++) {
-		struct landlock_path_beneath_attr below = {.allowed_access = read_only};
-		below.parent_fd = open(FOLDERS[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (below.parent_fd < 0)
-			continue;
-		syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &below, 0);
-		close(below.parent_fd);
-	}
-	syscall(SYS_landlock_restrict_self, rules, 0);
-	close(rules);
+	(void)rights_restrict_files(FOLDERS, sizeof(FOLDERS) / sizeof(FOLDERS[0]), RIGHTS_READ, true);
 }
 
 static int allow_plain(scmp_filter_ctx filter)
@@ -174,24 +146,17 @@ static int load_filter(void)
 	return err;
 }
 
-static int set_limit(__rlimit_resource_t resource, uint64_t value)
-{
-	struct rlimit limit = {value, value};
-
-	return setrlimit(resource, &limit) < 0 && errno != EPERM ? -errno : 0;
-}
-
 int network_only_confine(const struct network_only_limits *limits)
 {
-	int err = set_limit(RLIMIT_FSIZE, limits->file_bytes);
+	int err = rights_limit(RLIMIT_FSIZE, limits->file_bytes, limits->file_bytes);
 
 	if (err == 0 && limits->cpu_s)
-		err = set_limit(RLIMIT_CPU, limits->cpu_s);
+		err = rights_limit(RLIMIT_CPU, limits->cpu_s, limits->cpu_s);
 	if (err == 0)
-		err = set_limit(RLIMIT_CORE, 0);
+		err = rights_limit(RLIMIT_CORE, 0, 0);
 	if (err < 0 || limits->bare)
 		return err;
-	err = set_limit(RLIMIT_AS, ADDRESS_BYTES);
+	err = rights_limit(RLIMIT_AS, ADDRESS_BYTES, ADDRESS_BYTES);
 	restrict_files();
 	return err < 0 ? err : load_filter();
 }

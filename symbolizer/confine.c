@@ -2,10 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <linux/capability.h>
 #include <linux/filter.h>
-#include <linux/mount.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -19,11 +16,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/rights.h"
 #include "base/scope.h"
 
-#define NOBODY	    65534
 #define SOCKET_AT   3
-#define LAST_CAP    63
 #define FILTER_MAX  (64u << 10) /* bytes; ours has some 100 instructions of 8 */
 #define NICE_LOWEST 19
 
@@ -72,50 +68,6 @@ static int keep_only(int *socket)
 	return 0;
 }
 
-/* An empty file system that lies nowhere: a detached mount of a new tmpfs. Nothing on disk is needed. */
-static void leave_file_system(void)
-{
-	AUTO_CLOSE int context = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
-
-	if (context < 0)
-		return;
-	syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "size", "4096", 0);
-	if (syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-		return;
-	AUTO_CLOSE int mount = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC,
-					    MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-	if (mount >= 0 && fchdir(mount) == 0 && chroot(".") == 0)
-		return;
-	(void)!chdir("/");
-}
-
-static int drop_capabilities(void)
-{
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
-
-	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-	return syscall(SYS_capset, &header, none) < 0 ? -errno : 0;
-}
-
-/* nobody, where we may become it: a user namespace may not have it, and who started us may have taken the right away. */
-static int drop_user(void)
-{
-	for (unsigned long cap = 0; cap <= LAST_CAP; cap++)
-		prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* needs CAP_SETPCAP; no_new_privs does the same for who has none */
-	if (geteuid() == 0 && setgroups(0, NULL) == 0 && setresgid(NOBODY, NOBODY, NOBODY) == 0)
-		(void)!setresuid(NOBODY, NOBODY, NOBODY);
-	return drop_capabilities();
-}
-
-static int forbid_privileges(void)
-{
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-		return -errno;
-	/* The second line: the first is that the socket closes. A change of the user takes it away, so it comes last. */
-	return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ? -errno : 0;
-}
-
 int confine_give_up(int *socket_inout)
 {
 	static const int IGNORED[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGTSTP, SIGXFSZ, SIGUSR1, SIGUSR2};
@@ -129,9 +81,10 @@ int confine_give_up(int *socket_inout)
 		return err;
 	unshare(CLONE_NEWIPC);
 	unshare(CLONE_NEWNET);
-	leave_file_system();
-	err = drop_user();
-	return err < 0 ? err : forbid_privileges();
+	rights_leave_files();
+	err = rights_drop(RIGHTS_NOBODY, RIGHTS_NOBODY);
+	/* The second line: the first is that the socket closes. */
+	return err < 0 ? err : rights_end_with_parent();
 }
 
 /* --- the list of system calls ------------------------------------------------------------------------------------ */
@@ -229,34 +182,21 @@ void confine_filter_destroy(struct confine_filter *filter)
 
 /* --- the process that was forked -------------------------------------------------------------------------------- */
 
-static int set_limit(__rlimit_resource_t resource, uint64_t soft, uint64_t hard)
-{
-	struct rlimit limit = {soft, hard}, now;
-
-	/* A lower hard limit may have come from outside. */
-	if (getrlimit(resource, &now) == 0 && now.rlim_max < limit.rlim_max) {
-		limit.rlim_max = now.rlim_max;
-		if (limit.rlim_cur > limit.rlim_max)
-			limit.rlim_cur = limit.rlim_max;
-	}
-	return setrlimit(resource, &limit) < 0 ? -errno : 0;
-}
-
 static int set_limits(const struct confine_limits *limits, bool bare)
 {
-	int err = bare ? 0 : set_limit(RLIMIT_AS, limits->address_bytes, limits->address_bytes);
+	int err = bare ? 0 : rights_limit(RLIMIT_AS, limits->address_bytes, limits->address_bytes);
 
 	if (err == 0)
-		err = set_limit(RLIMIT_FSIZE, limits->file_bytes, limits->file_bytes);
+		err = rights_limit(RLIMIT_FSIZE, limits->file_bytes, limits->file_bytes);
 	if (err == 0)
-		err = set_limit(RLIMIT_CPU, limits->cpu_s, RLIM_INFINITY);
+		err = rights_limit(RLIMIT_CPU, limits->cpu_s, RLIM_INFINITY);
 	if (err == 0)
-		err = set_limit(RLIMIT_NPROC, 0, 0);
+		err = rights_limit(RLIMIT_NPROC, 0, 0);
 	if (err == 0)
-		err = set_limit(RLIMIT_CORE, 0, 0);
+		err = rights_limit(RLIMIT_CORE, 0, 0);
 	if (err == 0)
-		err = set_limit(RLIMIT_MEMLOCK, 0, 0);
-	return err == 0 && !bare ? set_limit(RLIMIT_NOFILE, limits->files, limits->files) : err;
+		err = rights_limit(RLIMIT_MEMLOCK, 0, 0);
+	return err == 0 && !bare ? rights_limit(RLIMIT_NOFILE, limits->files, limits->files) : err;
 }
 
 int confine_enter(const struct confine_filter *filter, const struct confine_limits *limits, bool background, bool bare)
@@ -269,7 +209,9 @@ int confine_enter(const struct confine_filter *filter, const struct confine_limi
 	if (background && (sched_setscheduler(0, SCHED_BATCH, &priority) < 0 || setpriority(PRIO_PROCESS, 0, NICE_LOWEST) < 0))
 		return -errno;
 	/* What fork() takes away, or may have been changed. */
-	int err = forbid_privileges();
+	int err = rights_end_with_parent();
+	if (err == 0)
+		err = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : 0;
 	if (err == 0)
 		err = set_limits(limits, bare);
 	if (err < 0 || bare)

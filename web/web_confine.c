@@ -2,10 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <linux/capability.h>
-#include <linux/landlock.h>
-#include <linux/mount.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -13,22 +9,15 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/scope.h"
+#include "base/rights.h"
 
-#define NOBODY	     65534
-#define LAST_CAP     63
 #define NICE	     5 /* of queries: someone waits for them, often because the machine is busy */
 #define SERVER_BYTES (512ull << 20)
 #define SERVER_FILES 1024
 #define RUNNER_FILES 256
 #define NAMESPACES   (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
-
-#ifndef LANDLOCK_ACCESS_FS_TRUNCATE
-#define LANDLOCK_ACCESS_FS_TRUNCATE (1ull << 14) /* ABI 3, Linux 6.2 */
-#endif
 
 void web_confine_apart(void)
 {
@@ -37,82 +26,11 @@ void web_confine_apart(void)
 	unshare(CLONE_NEWPID);
 }
 
-/* Where the kernel makes a scheduling group of each session, nice values count inside of it only. Source: sched(7), "The autogroup feature". */
-static void give_way(void)
+static int give_up_rights(uid_t user)
 {
-	AUTO_CLOSE int fd = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
+	int err = rights_drop(user, user);
 
-	setpriority(PRIO_PROCESS, 0, NICE);
-	if (fd >= 0)
-		(void)!write(fd, "5", 1);
-}
-
-static int set_limit(__rlimit_resource_t resource, uint64_t value)
-{
-	struct rlimit limit = {value, value}, now;
-
-	/* A lower hard limit may have come from outside. */
-	if (getrlimit(resource, &now) == 0 && now.rlim_max < value)
-		limit.rlim_cur = limit.rlim_max = now.rlim_max;
-	return setrlimit(resource, &limit) < 0 ? -errno : 0;
-}
-
-/* An empty file system that lies nowhere: a detached mount of a new tmpfs. */
-static void leave_file_system(void)
-{
-	AUTO_CLOSE int context = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
-
-	if (context < 0)
-		return;
-	syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "size", "4096", 0);
-	if (syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-		return;
-	AUTO_CLOSE int mount = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC,
-					    MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-	if (mount >= 0 && fchdir(mount) == 0 && chroot(".") == 0)
-		return;
-	(void)!chdir("/");
-}
-
-static int give_up_rights(bool user_too)
-{
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
-
-	for (unsigned long cap = 0; cap <= LAST_CAP; cap++)
-		prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* needs CAP_SETPCAP; no_new_privs does the same for who has none */
-	/* A user namespace may not have nobody. */
-	if (user_too && geteuid() == 0 && setgroups(0, NULL) == 0 && setresgid(NOBODY, NOBODY, NOBODY) == 0)
-		(void)!setresuid(NOBODY, NOBODY, NOBODY);
-	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-	if (syscall(SYS_capset, &header, none) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-		return -errno;
-	/* A change of the user takes it away, so it comes last. */
-	return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ? -errno : 0;
-}
-
-/* --- files ------------------------------------------------------------------------------------------------------ */
-
-/* For reading, below one folder; none: nowhere. A kernel without Landlock (5.13) leaves it at what the list of system calls refuses: opening for writing. */
-static int restrict_files(const char *folder)
-{
-	struct landlock_ruleset_attr attributes = {.handled_access_fs = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1};
-	struct landlock_path_beneath_attr below = {.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR};
-	int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-
-	if (version <= 0)
-		return 0;
-	if (version >= 3)
-		attributes.handled_access_fs |= LANDLOCK_ACCESS_FS_TRUNCATE;
-	AUTO_CLOSE int rules = (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0);
-	if (rules < 0)
-		return -errno;
-	AUTO_CLOSE int at = *folder ? open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
-	below.parent_fd = at;
-	if (at >= 0 && syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &below, 0) < 0)
-		return -errno;
-	return syscall(SYS_landlock_restrict_self, rules, 0) < 0 ? -errno : 0;
+	return err < 0 ? err : rights_end_with_parent();
 }
 
 /* --- lists of system calls --------------------------------------------------------------------------------------- */
@@ -262,30 +180,30 @@ static int load_worker_filter(void)
 int web_confine_server(bool bare)
 {
 	if (!bare)
-		leave_file_system();
-	int err = give_up_rights(!bare);
+		rights_leave_files();
+	int err = give_up_rights(bare ? 0 : RIGHTS_NOBODY);
 	if (err == 0)
-		err = set_limit(RLIMIT_CORE, 0);
+		err = rights_limit(RLIMIT_CORE, 0, 0);
 	if (err == 0 && !bare)
-		err = set_limit(RLIMIT_NOFILE, SERVER_FILES);
+		err = rights_limit(RLIMIT_NOFILE, SERVER_FILES, SERVER_FILES);
 	if (err == 0 && !bare)
-		err = set_limit(RLIMIT_NPROC, 0);
+		err = rights_limit(RLIMIT_NPROC, 0, 0);
 	if (err == 0 && !bare)
-		err = set_limit(RLIMIT_AS, SERVER_BYTES);
+		err = rights_limit(RLIMIT_AS, SERVER_BYTES, SERVER_BYTES);
 	return err < 0 || bare ? err : load_server_filter();
 }
 
 int web_confine_runner(const char *store, bool bare)
 {
-	give_way();
-	int err = give_up_rights(false);
+	rights_give_way(NICE);
+	int err = give_up_rights(0);
 	if (err == 0)
-		err = set_limit(RLIMIT_CORE, 0);
+		err = rights_limit(RLIMIT_CORE, 0, 0);
 	if (err < 0 || bare)
 		return err;
-	err = set_limit(RLIMIT_NOFILE, RUNNER_FILES);
+	err = rights_limit(RLIMIT_NOFILE, RUNNER_FILES, RUNNER_FILES);
 	if (err == 0)
-		err = restrict_files(store);
+		err = rights_restrict_files(&store, *store ? 1 : 0, RIGHTS_READ, true);
 	return err < 0 ? err : load_runner_filter();
 }
 
@@ -296,9 +214,9 @@ int web_confine_worker(const struct web_confine_limits *limits, bool bare)
 	int err = setrlimit(RLIMIT_CPU, &cpu) < 0 ? -errno : 0;
 
 	if (err == 0)
-		err = set_limit(RLIMIT_FSIZE, limits->file_bytes);
+		err = rights_limit(RLIMIT_FSIZE, limits->file_bytes, limits->file_bytes);
 	if (err < 0 || bare)
 		return err;
-	err = set_limit(RLIMIT_AS, limits->address_bytes);
+	err = rights_limit(RLIMIT_AS, limits->address_bytes, limits->address_bytes);
 	return err < 0 ? err : load_worker_filter();
 }
