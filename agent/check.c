@@ -2,6 +2,7 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -19,6 +20,7 @@
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/agent_options.h"
@@ -299,6 +301,35 @@ static void check_store(struct checks *c)
 		       "Linux 5.13 or later, with landlock in the list of CONFIG_LSM or lsm=");
 }
 
+/* Loaded by another process: a library's beginnings are code too. */
+static bool can_load(const char *library)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(dlopen(library, RTLD_NOW) ? 0 : 1);
+	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static void check_network(struct checks *c)
+{
+	static const struct {
+		const char *topic, *library, *remedy, *without;
+	} LIBRARIES[] = {
+		{"page", "libmicrohttpd.so.12", "apt-get install libmicrohttpd12", "there is no page"},
+		{"uploading", "libcurl.so.4", "apt-get install libcurl4", "nothing goes to servers"},
+	};
+
+	for (size_t i = 0; i < sizeof(LIBRARIES) / sizeof(LIBRARIES[0]); i++) {
+		if (can_load(LIBRARIES[i].library))
+			add(c, LIBRARIES[i].topic, CHECK_OK, "%s", LIBRARIES[i].library);
+		else
+			remedy(add(c, LIBRARIES[i].topic, CHECK_NOTE, "%s is not there: %s", LIBRARIES[i].library, LIBRARIES[i].without),
+			       LIBRARIES[i].remedy);
+	}
+}
+
 int check_machine(struct zygote *zygote, struct check_result **results_out, size_t *n_results_out)
 {
 	struct checks c = {.results = calloc(RESULTS_MAX, sizeof(*c.results))};
@@ -312,6 +343,7 @@ int check_machine(struct zygote *zygote, struct check_result **results_out, size
 	check_names(&c);
 	check_limits(&c);
 	check_store(&c);
+	check_network(&c);
 	check_confinement(&c, zygote);
 	*results_out = c.results;
 	*n_results_out = c.n;
