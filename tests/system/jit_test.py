@@ -50,7 +50,7 @@ def run_mode(mode, inner, outer, seconds=2):
     return summary, stacks, total
 
 
-@test("JIT: a perf map names code, callers too")
+@test("JIT: a perf map names code, callers too", alone=True)
 def perf_map():
     summary, _, total = run_mode("map", "jit_inner", "jit_outer with spaces")
     assert summary["jit"]["unnamed"] == 0 and summary["jit"]["maps_opened"] == 1, summary["jit"]
@@ -62,7 +62,7 @@ def memfd():
     run_mode("memfd", "jit_inner", "jit_outer with spaces")
 
 
-@test("JIT: a jitdump, found by its mapping: name, file and line")
+@test("JIT: a jitdump, found by its mapping: name, file and line", alone=True)
 def jitdump():
     summary, _, _ = run_mode("dump", "dumped_inner", "dumped_outer")
     assert summary["jit"]["dumps_opened"] == 1 and summary["jit"]["maps_opened"] == 0, summary["jit"]

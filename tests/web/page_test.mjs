@@ -56,6 +56,17 @@ test("the theme can be switched, and stays", async b => {
 	assert.equal(await back(), dark);
 });
 
+test("the page of an agent that is new begins with a quarter of an hour, others' with an hour", async b => {
+	await b.open();
+	const isNew = Date.now() - b.data.from_ms < 14 * 60e3;
+	if (isNew)
+		await b.page.waitForFunction(() => location.hash === "#from=-15m");
+	await b.settled();
+	await b.page.getByRole("button", { name: "The last 1 h" }).click();
+	await b.settled();
+	assert.equal(hash(b), "");
+});
+
 test("what is cut and dropped is told", async b => {
 	await b.open({ hash: b.range() });
 	await b.page.locator(".summary button").first().click();

@@ -23,6 +23,7 @@ const MAX_NODES = 200000;
 const MOST_BUCKETS = 300;
 const REGEX_MAX = 1000;
 const CLOCK_MS = 2000;
+const SHORT_MS = 15 * 60e3;
 const THEME_KEY = "hearth-theme";
 
 // As a regular expression that matches this name only.
@@ -409,12 +410,23 @@ export class App {
 			this.status = await ask(apiPath("status", []), this.statusAbort.signal, { keeps: false });
 			if (this.status.now_ms)
 				this.clockOffset = this.status.now_ms - Date.now();
+			this.beginShort();
 		} catch (error) {
 			if (error.name === "AbortError")
 				return;
 			this.status = null;
 		}
 		this.showStatus();
+	}
+
+	// An agent that has just been started: what it has would be a sliver at the end of an hour.
+	beginShort() {
+		const { exists, from_ms } = this.status.store ?? {};
+		if (this.hasBegun || !exists || !from_ms)
+			return;
+		this.hasBegun = true;
+		if (!window.location.hash && this.now() - from_ms < SHORT_MS)
+			this.store.set({ from: "-15m" }, { silently: true });
 	}
 
 	showStatus() {
