@@ -512,6 +512,7 @@ def query_refused():
 
 @test("query beside a running agent: it reads while windows are written, and leaves nothing")
 def beside_agent():
+    spawn(spin(), "15000")  # an idle machine has windows without samples
     agent = spawn(HEARTH, "agent", "--store", "live", "--window", "0.3", "-F", "99", stderr=open("live.log", "w"))
     wait_for(lambda: open("live.log").read().count("stored in") >= 2, 20, "windows")
     totals = []

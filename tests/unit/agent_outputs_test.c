@@ -211,9 +211,10 @@ static void work(struct outputs *o)
 #define WORK_UNTIL(o, condition)                                                          \
 	do {                                                                              \
 		uint64_t limit_ns_ = clock_ns(CLOCK_MONOTONIC) + 30 * NS_PER_S;           \
-		while (!(condition) && clock_ns(CLOCK_MONOTONIC) < limit_ns_)             \
+		bool is_met_;                                                             \
+		while (!(is_met_ = (condition)) && clock_ns(CLOCK_MONOTONIC) < limit_ns_) \
 			work(o);                                                          \
-		assert_true(condition);                                                   \
+		assert_true(is_met_);                                                     \
 	} while (0)
 
 static uint64_t stored(const struct outputs *o)

@@ -92,11 +92,12 @@ static void work(struct setup *t, int timeout_ms)
 #define WORK_UNTIL(t, condition)                                                                                  \
 	do {                                                                                                      \
 		uint64_t limit_ns_ = clock_ns(CLOCK_MONOTONIC) + 30 * NS_PER_S;                                   \
-		while (!(condition) && clock_ns(CLOCK_MONOTONIC) < limit_ns_)                                     \
+		bool is_met_;                                                                                     \
+		while (!(is_met_ = (condition)) && clock_ns(CLOCK_MONOTONIC) < limit_ns_)                         \
 			work(t, 20);                                                                              \
-		if (!(condition))                                                                                 \
+		if (!is_met_)                                                                                     \
 			print_error("%s\n", (t)->log);                                                            \
-		assert_true(condition);                                                                           \
+		assert_true(is_met_);                                                                             \
 	} while (0)
 
 static void work_for(struct setup *t, uint64_t ms)

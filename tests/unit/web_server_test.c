@@ -128,7 +128,7 @@ static void open_site(struct site *site, const char *token, uint64_t wall_ns)
 	static const struct web_handlers HANDLERS = {has, answer};
 	static const char *const NAMES[] = {"profiles.example.com"};
 	struct query_runner_options runner = {.handlers = &HANDLERS, .store = "", .host = "box", .version = "1", .cpu_s = 1, .wall_ns = wall_ns,
-					      .address_bytes = 512 << 20, .bare = RUNNING_ON_VALGRIND != 0};
+					      .address_bytes = 192 << 20, .bare = RUNNING_ON_VALGRIND != 0};
 	struct web_server_options options = {.mhd = &mhd, .has = has, .token = token, .names = NAMES, .n_names = 1, .window_ns = NS_PER_S, .sending_bytes = 20 << 20, .say = said,
 					     .context = site};
 	struct why why;
