@@ -24,7 +24,7 @@ say = $(if $(V)$(strip $(SILENT)),$(Q),@printf '  %-8s %s\n' '$(1)' '$(2)';)
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
 	    -Wundef -Wformat=2 -Wvla -Wwrite-strings -Wold-style-definition $(if $(WERROR),-Werror)
-HEARTH_CFLAGS := -std=gnu11 $(if $(SAN),-O1,-O2) -g -fno-omit-frame-pointer -fstack-protector-strong $(WARNINGS) \
+HEARTH_CFLAGS := -std=gnu11 $(if $(SAN),-O1 -g1,-O2 -g) -fno-omit-frame-pointer -fstack-protector-strong $(WARNINGS) \
 		 $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all,-D_FORTIFY_SOURCE=2)
 HEARTH_CPPFLAGS := -D_GNU_SOURCE -DHEARTH_VERSION='"$(VERSION)"' -I. -isystem $(B)
 HEARTH_LDLIBS := -lbpf -lseccomp -lunwind-x86_64 -lprotobuf-c -lz -lzstd -llzma -lxxhash -liberty -lpcre2-8 -lmd -lsqlite3 -l:libjson-c.a
