@@ -57,6 +57,26 @@ static void ask(struct uploader *u, uint64_t after)
 	send_to(&u->store, UPLOAD_NEXT, &next, sizeof(next));
 }
 
+/* A byte for each: the process lives too short a time to be looked for. */
+static void note_nonsense(void)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/nonsense", scratch);
+	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (fd < 0 || write(fd, "n", 1) != 1)
+		abort();
+}
+
+static off_t times_of_nonsense(void)
+{
+	char path[128];
+	struct stat status;
+
+	snprintf(path, sizeof(path), "%s/nonsense", scratch);
+	return stat(path, &status) == 0 ? status.st_size : 0;
+}
+
 static int take_config(struct uploader *u, const struct message *m)
 {
 	struct upload_event event = {.severity = UPLOAD_INFO};
@@ -70,8 +90,10 @@ static int take_config(struct uploader *u, const struct message *m)
 	const char *secret = config->sinks[sink_of(u)].secrets.bearer_token;
 	snprintf(event.text, sizeof(event.text), "config %d with %s", (int)config->serial, secret ? secret : "nothing");
 	send_to(&u->agent, UPLOAD_EVENT, &event, sizeof(event));
-	if (secret && strcmp(secret, "nonsense") == 0)
+	if (secret && strcmp(secret, "nonsense") == 0) {
+		note_nonsense();
 		send_to(&u->agent, UPLOAD_WINDOW, &event, sizeof(event));
+	}
 	const struct upload_want want = {.build_id = "00112233"};
 	if (secret && strcmp(secret, "want") == 0)
 		send_to(&u->agent, UPLOAD_WANT, &want, sizeof(want));
@@ -304,12 +326,13 @@ static void stores_and_uploads(void **state)
 	assert_true(pid > 0);
 	kill(pid, SIGKILL);
 	put(o, 1);
-	WORK_UNTIL(o, sent(o, 1) == 5);
+	/* At least once: what was sent when it died may come again. */
+	WORK_UNTIL(o, sent(o, 1) >= 5);
 	pid = find_process("hearth-store");
 	assert_true(pid > 0);
 	kill(pid, SIGKILL);
 	put(o, 2);
-	WORK_UNTIL(o, stored(o) == 7 && sent(o, 1) == 7 && count_files(files + 4) == 7);
+	WORK_UNTIL(o, stored(o) == 7 && sent(o, 1) >= 7 && count_files(files + 4) == 7);
 	assert_int_equal(fake_number(store, 0, true), 7);
 	outputs_close(o);
 	assert_int_equal(find_process("hearth-store"), 0);
@@ -359,7 +382,7 @@ static void reconfigures(void **state)
 	assert_int_equal(outputs_reconfigure(o, config_of(three, false)), 0);
 	put(o, 3);
 	WORK_UNTIL(o, stored(o) == 5 && count_files(other + 4) >= 3);
-	assert_true(find_process("hearth-store") != pid);
+	WORK_UNTIL(o, find_process("hearth-store") != pid); /* the old one may be at its end yet */
 	assert_int_equal(outputs_reconfigure(o, config_of(none, false)), 0);
 	WORK_UNTIL(o, find_process("hearth-upload") == 0);
 	put(o, 1);
@@ -398,9 +421,7 @@ static void nonsense(void **state)
 	struct outputs *o = open_with(sinks, true, true);
 	struct why why = {""};
 	assert_int_equal(outputs_wait(o, &why), 0);
-	WORK_UNTIL(o, find_process("hearth-upload") > 0);
-	pid_t first = find_process("hearth-upload");
-	WORK_UNTIL(o, find_process("hearth-upload") != first);
+	WORK_UNTIL(o, times_of_nonsense() >= 2); /* it was ended, and started again */
 	fake_put(scratch, "token", "sense", 5);
 	outputs_refresh(o);
 	put(o, 1);
