@@ -313,20 +313,20 @@ static void stores_and_uploads(void **state)
 	(void)state;
 	assert_int_equal(outputs_wait(o, &why), 0);
 	put(o, 3);
-	WORK_UNTIL(o, stored(o) == 3 && sent(o, 1) == 3 && count_files(files + 4) == 3);
+	WORK_UNTIL(o, stored(o) == 3 && sent(o, 1) >= 3 && count_files(files + 4) == 3);
 	assert_true(outputs_cpu_ns(o) > 0);
 	/* A new token is told. */
 	fake_put(scratch, "token", "second", 6);
 	outputs_refresh(o);
 	assert_int_equal(outputs_config(o)->serial, 2);
 	put(o, 1);
-	WORK_UNTIL(o, sent(o, 1) == 4);
+	WORK_UNTIL(o, sent(o, 1) >= 4);
 	/* Whoever dies comes again, and goes on where it was. */
 	pid_t pid = find_process("hearth-upload");
 	assert_true(pid > 0);
 	kill(pid, SIGKILL);
 	put(o, 1);
-	/* At least once: what was sent when it died may come again. */
+	/* At least once: what was sent when it died, or asked for twice, may come again. */
 	WORK_UNTIL(o, sent(o, 1) >= 5);
 	pid = find_process("hearth-store");
 	assert_true(pid > 0);
@@ -374,7 +374,7 @@ static void reconfigures(void **state)
 	uint64_t before = fake_number(store, 0, true);
 	assert_int_equal(outputs_wait(o, &why), 0);
 	put(o, 1);
-	WORK_UNTIL(o, stored(o) == 1 && sent(o, 0) == before + 1); /* of a fake store, a new sink gets all */
+	WORK_UNTIL(o, stored(o) == 1 && sent(o, 0) >= before + 1); /* of a fake store, a new sink gets all */
 	assert_int_equal(outputs_reconfigure(o, config_of(two, false)), 0);
 	put(o, 1);
 	WORK_UNTIL(o, stored(o) == 2);
