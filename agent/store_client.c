@@ -343,8 +343,9 @@ static int take_ready(struct store_client *c, const struct message *m)
 	return 0;
 }
 
-static int take_message(struct store_client *c, const struct message *m)
+static int take_message(void *context, const struct message *m)
 {
+	struct store_client *c = context;
 	struct store_text text;
 
 	if (m->n_fds)
@@ -371,16 +372,9 @@ static int take_message(struct store_client *c, const struct message *m)
 
 static void receive(struct store_client *c)
 {
-	struct message m;
-	int err = 0;
+	int err = channel_take_all(&c->channel, take_message, c);
 
-	while (c->channel.fd >= 0 && (err = channel_receive(&c->channel, 1, &m)) == 0) {
-		err = take_message(c, &m);
-		message_close(&m);
-		if (err < 0)
-			break;
-	}
-	if (err == 0 || err == -ETIME)
+	if (err == 0)
 		return;
 	/* Closed: its end is an event, which comes when it is reaped. Nonsense: its end is near. */
 	if (err != -EPIPE) {
@@ -388,7 +382,6 @@ static void receive(struct store_client *c)
 		c->condemned = true;
 		services_end(c->options.services, c->options.service);
 	}
-	channel_deinit(&c->channel);
 	c->ready = false;
 }
 

@@ -119,9 +119,10 @@ static void take_want(struct upload_client *c, const struct upload_want *want)
 		upload_client_give(c, want->build_id, -ENOENT, -1, 0, "");
 }
 
-static int take_message(struct upload_client *c, const struct message *m)
+static int take_message(void *context, const struct message *m)
 {
 	static const enum log_level LEVELS[] = {[UPLOAD_INFO] = LOG_INFO, [UPLOAD_WARNING] = LOG_WARNING, [UPLOAD_ERROR] = LOG_ERROR};
+	struct upload_client *c = context;
 
 	if (upload_message_check(m) < 0)
 		return -EBADMSG;
@@ -144,23 +145,15 @@ static int take_message(struct upload_client *c, const struct message *m)
 
 void upload_client_work(struct upload_client *c)
 {
-	struct message m;
-	int err = 0;
+	int err = channel_take_all(&c->channel, take_message, c);
 
-	while (c->channel.fd >= 0 && (err = channel_receive(&c->channel, 1, &m)) == 0) {
-		err = take_message(c, &m);
-		message_close(&m);
-		if (err < 0)
-			break;
-	}
-	if (err == 0 || err == -ETIME)
+	if (err == 0)
 		return;
 	if (err != -EPIPE) {
 		say(c, LOG_ERROR, "hearth-upload says what cannot be; it is started again");
 		c->condemned = true;
 		services_end(c->options.services, c->options.service);
 	}
-	channel_deinit(&c->channel);
 }
 
 /* Counters of one that is added to those of another; what is not a counter is the latter's. */

@@ -293,8 +293,9 @@ static bool take_text(const struct message *m, struct web_text *text_out)
 	return n < sizeof(text_out->text) && text_is_clean(text_out->text, n) && text_out->severity <= LOG_INFO;
 }
 
-static int take_message(struct web_client *c, const struct message *m)
+static int take_message(void *context, const struct message *m)
 {
+	struct web_client *c = context;
 	struct web_text text;
 
 	if (!take_text(m, &text))
@@ -319,23 +320,15 @@ static int take_message(struct web_client *c, const struct message *m)
 
 static void receive(struct web_client *c)
 {
-	struct message m;
-	int err = 0;
+	int err = channel_take_all(&c->channel, take_message, c);
 
-	while (c->channel.fd >= 0 && (err = channel_receive(&c->channel, 1, &m)) == 0) {
-		err = take_message(c, &m);
-		message_close(&m);
-		if (err < 0)
-			break;
-	}
-	if (err == 0 || err == -ETIME)
+	if (err == 0)
 		return;
 	if (err != -EPIPE) {
 		say(c, LOG_ERROR, "hearth-web says what cannot be; it is started again");
 		c->is_condemned = true;
 		services_end(c->options.services, c->options.service);
 	}
-	channel_deinit(&c->channel);
 	c->is_ready = false;
 }
 

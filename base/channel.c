@@ -258,3 +258,20 @@ void message_close(struct message *m)
 		munmap(m->mapped, m->mapped_bytes);
 	m->mapped = NULL;
 }
+
+int channel_take_all(struct channel *c, int (*take)(void *context, const struct message *m), void *context)
+{
+	struct message m;
+	int err = 0;
+
+	while (c->fd >= 0 && (err = channel_receive(c, 1, &m)) == 0) { /* a deadline that is over */
+		err = take(context, &m);
+		message_close(&m);
+		if (err < 0)
+			break;
+	}
+	if (err == 0 || err == -ETIME)
+		return 0;
+	channel_deinit(c);
+	return err;
+}

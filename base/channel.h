@@ -72,6 +72,9 @@ int channel_send(const struct channel *c, struct message_head *head, const struc
 int channel_receive(struct channel *c, uint64_t deadline_ns, struct message *message_out);
 void message_close(struct message *m);
 
+/* Hand over what has come, without waiting. Returns 0 when there is no more; else the channel is closed, and it returns -EPIPE (the other end is), or what channel_receive() or take returned. */
+int channel_take_all(struct channel *c, int (*take)(void *context, const struct message *m), void *context);
+
 /* A sealed memfd with these bytes, one part behind the other. Returns 0 or a negative errno. */
 int sealed_create(const struct iovec *parts, size_t n, int *fd_out);
 
