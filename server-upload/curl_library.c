@@ -5,15 +5,14 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/library.h"
+
 #define OLDEST 0x075500 /* CURLOPT_PROTOCOLS_STR */
 #define MENDED 0x080000
 
 int curl_library_load(struct curl_library *library_out)
 {
-	static const struct {
-		const char *name;
-		size_t at;
-	} FUNCTIONS[] = {
+	static const struct library_function FUNCTIONS[] = {
 		{"curl_easy_init", offsetof(struct curl_library, easy_init)},
 		{"curl_easy_setopt", offsetof(struct curl_library, easy_setopt)},
 		{"curl_easy_getinfo", offsetof(struct curl_library, easy_getinfo)},
@@ -33,16 +32,11 @@ int curl_library_load(struct curl_library *library_out)
 	struct curl_library library;
 	CURLcode (*global_init)(long flags);
 	curl_version_info_data *(*version_info)(CURLversion);
-	void *handle = dlopen("libcurl.so.4", RTLD_NOW), *function;
+	void *handle, *function;
 
-	if (!handle)
-		return -ENOENT;
-	for (size_t i = 0; i < sizeof(FUNCTIONS) / sizeof(FUNCTIONS[0]); i++) {
-		function = dlsym(handle, FUNCTIONS[i].name);
-		if (!function)
-			return -ENOENT;
-		memcpy((char *)&library + FUNCTIONS[i].at, &function, sizeof(function));
-	}
+	int err = library_load("libcurl.so.4", FUNCTIONS, sizeof(FUNCTIONS) / sizeof(FUNCTIONS[0]), &library, &handle);
+	if (err < 0)
+		return err;
 	function = dlsym(handle, "curl_version_info");
 	memcpy(&version_info, &function, sizeof(function));
 	if (!function || version_info(CURLVERSION_NOW)->version_num < OLDEST)

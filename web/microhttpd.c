@@ -6,13 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/library.h"
 
 int microhttpd_load(struct microhttpd *library_out)
 {
-	static const struct {
-		const char *name;
-		size_t at;
-	} FUNCTIONS[] = {
+	static const struct library_function FUNCTIONS[] = {
 		{"MHD_start_daemon", offsetof(struct microhttpd, start_daemon)},
 		{"MHD_stop_daemon", offsetof(struct microhttpd, stop_daemon)},
 		{"MHD_run", offsetof(struct microhttpd, run)},
@@ -33,16 +31,11 @@ int microhttpd_load(struct microhttpd *library_out)
 	struct microhttpd library;
 	const char *(*get_version)(void);
 	unsigned major = 0, minor = 0, patch = 0;
-	void *handle = dlopen("libmicrohttpd.so.12", RTLD_NOW), *function;
+	void *handle, *function;
 
-	if (!handle)
-		return -ENOENT;
-	for (size_t i = 0; i < sizeof(FUNCTIONS) / sizeof(FUNCTIONS[0]); i++) {
-		function = dlsym(handle, FUNCTIONS[i].name);
-		if (!function)
-			return -ENOENT;
-		memcpy((char *)&library + FUNCTIONS[i].at, &function, sizeof(function));
-	}
+	int err = library_load("libmicrohttpd.so.12", FUNCTIONS, sizeof(FUNCTIONS) / sizeof(FUNCTIONS[0]), &library, &handle);
+	if (err < 0)
+		return err;
 	function = dlsym(handle, "MHD_get_version");
 	memcpy(&get_version, &function, sizeof(function));
 	if (!function || sscanf(get_version(), "%u.%u.%u", &major, &minor, &patch) != 3)

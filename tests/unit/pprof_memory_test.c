@@ -8,36 +8,8 @@
 #include "pprof/profile_select.h"
 #include "pprof/render.h"
 #include "tests/unit/cmocka_prelude.h"
+#include "tests/unit/failing_allocations.h"
 #include "tests/unit/random_profile.h"
-
-static uint64_t countdown = UINT64_MAX; /* allocations until the one that fails */
-
-void *__real_malloc(size_t n);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *pointer, size_t n);
-void *__wrap_malloc(size_t n);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *pointer, size_t n);
-
-static bool fails(void)
-{
-	return countdown-- == 0;
-}
-
-void *__wrap_malloc(size_t n)
-{
-	return fails() ? NULL : __real_malloc(n);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-	return fails() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *pointer, size_t n)
-{
-	return fails() ? NULL : __real_realloc(pointer, n);
-}
 
 static struct profile *profiles[2];
 static FILE *nowhere;
