@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <utlist.h>
 
+#include "agent/service_end.h"
 #include "base/clock.h"
 #include "base/scope.h"
 #include "base/text_clean.h"
@@ -428,21 +429,10 @@ void store_client_work(struct store_client *c)
 	hand_over(c);
 }
 
-static const char *describe_end(int status, char *text, size_t bytes)
-{
-	if (status < 0)
-		snprintf(text, bytes, "cannot be forked: %s", strerror(-status));
-	else if (WIFSIGNALED(status))
-		snprintf(text, bytes, "died (signal %d)", WTERMSIG(status));
-	else
-		snprintf(text, bytes, "ended (status %d)", WEXITSTATUS(status));
-	return text;
-}
-
 void store_client_event(struct store_client *c, const struct service_event *event)
 {
 	struct waiting *w;
-	char text[128];
+	char text[SERVICE_END_MAX];
 
 	if (event->started)
 		return;
@@ -460,7 +450,7 @@ void store_client_event(struct store_client *c, const struct service_event *even
 	if (c->condemned)
 		c->condemned = false;
 	else if (c->err == 0 || !(event->status >= 0 && WIFEXITED(event->status) && WEXITSTATUS(event->status) == 1))
-		say(c, LOG_ERROR, "hearth-store %s; it is started again, and %" PRIu64 " windows wait for it", describe_end(event->status, text, sizeof(text)),
+		say(c, LOG_ERROR, "hearth-store %s; it is started again, and %" PRIu64 " windows wait for it", service_end_text(event->status, text),
 		    c->stats.waiting);
 	else
 		say_failing(c);

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/service_end.h"
 #include "base/scope.h"
 
 #define SOCKET_BUFFER (256 << 10) /* statuses of all sinks fit */
@@ -182,6 +183,8 @@ static struct upload_status sum(const struct upload_status *before, const struct
 
 void upload_client_event(struct upload_client *c, const struct service_event *event)
 {
+	char text[SERVICE_END_MAX];
+
 	if (event->started)
 		return;
 	upload_client_work(c); /* its last words */
@@ -195,12 +198,7 @@ void upload_client_event(struct upload_client *c, const struct service_event *ev
 	/* Status 0: its socket to the store closed, and hearth-store's end is said. */
 	if (is_said || (event->status >= 0 && WIFEXITED(event->status) && WEXITSTATUS(event->status) == 0))
 		return;
-	if (event->status < 0)
-		say(c, LOG_ERROR, "hearth-upload cannot be forked: %s; it is tried again", strerror(-event->status));
-	else if (WIFSIGNALED(event->status))
-		say(c, LOG_ERROR, "hearth-upload died (signal %d); it is started again, and nothing is lost", WTERMSIG(event->status));
-	else
-		say(c, LOG_ERROR, "hearth-upload ended (status %d); it is started again, and nothing is lost", WEXITSTATUS(event->status));
+	say(c, LOG_ERROR, "hearth-upload %s; it is started again, and nothing is lost", service_end_text(event->status, text));
 }
 
 void upload_client_let_go(struct upload_client *c)

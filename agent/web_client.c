@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/service_end.h"
 #include "base/clock.h"
 #include "base/scope.h"
 #include "base/text_clean.h"
@@ -343,6 +344,8 @@ void web_client_work(struct web_client *c)
 
 void web_client_event(struct web_client *c, const struct service_event *event)
 {
+	char text[SERVICE_END_MAX];
+
 	if (event->started)
 		return;
 	receive(c); /* its last words */
@@ -352,12 +355,7 @@ void web_client_event(struct web_client *c, const struct service_event *event)
 	c->is_condemned = false;
 	if (is_said)
 		return;
-	if (event->status < 0)
-		say(c, LOG_ERROR, "hearth-web cannot be forked: %s; it is tried again", strerror(-event->status));
-	else if (WIFSIGNALED(event->status))
-		say(c, LOG_ERROR, "hearth-web died (signal %d); it is started again, and nothing is lost", WTERMSIG(event->status));
-	else
-		say(c, LOG_ERROR, "hearth-web ended (status %d); it is started again, and nothing is lost", WEXITSTATUS(event->status));
+	say(c, LOG_ERROR, "hearth-web %s; it is started again, and nothing is lost", service_end_text(event->status, text));
 }
 
 void web_client_refresh(struct web_client *c)
