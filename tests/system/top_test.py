@@ -22,8 +22,8 @@ def terminal_of(*arguments, **options):
 def top(*arguments, **options):
     """hearth top, once it shows a table."""
     terminal = terminal_of(HEARTH, "top", *arguments, **options)
-    terminal.wait("SHARE", 20)
-    terminal.wait(lambda lines: "sampling ..." not in lines[1], 20, "the first window")
+    terminal.wait("SHARE")
+    terminal.wait(lambda lines: "sampling ..." not in lines[1], what="the first window")
     return terminal
 
 
@@ -33,7 +33,7 @@ def ends_cleanly(terminal, status=0):
     assert b"add up" not in terminal.raw  # of the account: a window's ticks are its samples and its drops, also around a pause
 
 
-def workload(name, seconds="40"):
+def workload(name, seconds="200"):
     load = spawn(build("busy.c", name, "-O2", "-Wl,--build-id=none"), seconds)
     HERE.loads.append(load)
     return load
@@ -49,12 +49,16 @@ def totals(lines):
     return [float(row.split("%")[1]) for row in body(lines)]
 
 
+def names(lines):
+    return [line[55:].strip() for line in body(lines)]
+
+
 def selected_row(terminal):
     """What is drawn in reverse below the titles."""
     for row in range(4, terminal.screen.lines):
         if terminal.screen.buffer[row][0].reverse:
             return terminal.screen.display[row].rstrip()
-    raise AssertionError(terminal.text())
+    return ""
 
 
 def guarded(function):
@@ -77,26 +81,24 @@ def guarded(function):
 def functions():
     load = workload("busy_top")
     terminal = top("-p", str(load.pid), "-d", "0.5", rows=24, columns=100)
-    lines = terminal.wait(lambda lines: body(lines) and re.match(r" ?([6-9]\d|100)\.\d+%.* busy_top +inner$", body(lines)[0]), 20, "inner on top")
+    lines = terminal.wait(lambda lines: body(lines) and re.match(r" ?([6-9]\d|100)\.\d+%.* busy_top +inner$", body(lines)[0]), what="inner on top")
     assert re.match(r"[\d,]+ samples of [\d,]+ ticks  dropped \d+  truncated", lines[1]), lines
     terminal.keys("t")
-    terminal.wait(lambda lines: "by total" in lines[2] and totals(lines) == sorted(totals(lines), reverse=True), 5, "sorted by total")
+    terminal.wait(lambda lines: "by total" in lines[2] and totals(lines) == sorted(totals(lines), reverse=True), what="sorted by total")
     terminal.keys("n")
-    terminal.wait(lambda lines: "by name" in lines[2], 5)
-    names = [line[55:].strip() for line in body(terminal.lines())]
-    assert names == sorted(names), names
+    terminal.wait(lambda lines: "by name" in lines[2] and names(lines) == sorted(names(lines)), what="sorted by name")
     terminal.keys("sk")
-    terminal.wait(lambda lines: "kernel only" in lines[2] and all("[kernel]" in row for row in body(lines) if "%" in row), 5, "kernel only")
+    terminal.wait(lambda lines: "kernel only" in lines[2] and all("[kernel]" in row for row in body(lines) if "%" in row), what="kernel only")
     terminal.keys("k/inn")
-    terminal.wait(lambda lines: "filter: inn" in lines[-1] and len(body(lines)) == 1, 5, "one row")
+    terminal.wait(lambda lines: "filter: inn" in lines[-1] and len(body(lines)) == 1, what="one row")
     terminal.keys("(")
-    terminal.wait("missing", 5)  # half an expression
+    terminal.wait("missing")  # half an expression
     terminal.keys("\x1b")
-    terminal.wait(lambda lines: len(body(lines)) > 1, 5, "all rows")
+    terminal.wait(lambda lines: len(body(lines)) > 1, what="all rows")
     terminal.keys("h")
-    terminal.wait("hearth top: keys", 5)
+    terminal.wait("hearth top: keys")
     terminal.keys("h")
-    terminal.wait("SHARE", 5)
+    terminal.wait("SHARE")
     terminal.keys("q")
     ends_cleanly(terminal)
 
@@ -106,20 +108,19 @@ def functions():
 def drill():
     load = workload("busy_drill")
     terminal = top("-p", str(load.pid), "-d", "0.3", rows=20, columns=100)
-    terminal.wait(lambda lines: body(lines) and body(lines)[0].endswith("inner"), 10, "inner on top")
+    terminal.wait(lambda lines: body(lines) and body(lines)[0].endswith("inner"), what="inner on top")
     terminal.keys("\r")
-    lines = terminal.wait("itself", 5)
-    assert any(row.startswith("caller") and row.endswith("middle") for row in body(lines)), lines
-    assert selected_row(terminal).startswith("itself"), selected_row(terminal)
+    terminal.wait(lambda lines: any(row.startswith("caller") and row.endswith("middle") for row in body(lines)), what="the caller")
+    assert selected_row(terminal).startswith("itself"), terminal.text()
     terminal.keys("\x1bOA\r")  # up, into the caller
-    terminal.wait(lambda lines: any(row.startswith("callee") and row.endswith("inner") for row in body(lines)), 5, "inner below middle")
+    terminal.wait(lambda lines: any(row.startswith("callee") and row.endswith("inner") for row in body(lines)), what="inner below middle")
     terminal.keys("\x7f\x7f\t")
-    terminal.wait(lambda lines: "PID" in lines[3] and str(load.pid) in body(lines)[0], 5, "processes")
+    terminal.wait(lambda lines: "PID" in lines[3] and str(load.pid) in body(lines)[0], what="processes")
     terminal.keys("\r")
-    terminal.wait(f"process {load.pid} busy_drill", 5)
+    terminal.wait(f"process {load.pid} busy_drill")
+    first = selected_row(terminal)[55:]
     terminal.keys("\x1b[B")  # as terminals send it that know no application mode
-    time.sleep(0.1)
-    terminal.read()
+    terminal.wait(lambda lines: selected_row(terminal)[55:] not in ("", first), what="the next row selected")
     name = selected_row(terminal)[55:]
     time.sleep(1)
     terminal.read()
@@ -137,14 +138,14 @@ def sizes():
         terminal.size(rows, columns)
         terminal.process.send_signal(signal.SIGWINCH)
         if rows >= 10:
-            terminal.wait(lambda lines: len(lines) == rows and any("inner" in line for line in lines) and "h help" in lines[-1], 10, f"{rows}x{columns}")
+            terminal.wait(lambda lines: len(lines) == rows and any("inner" in line for line in lines) and "h help" in lines[-1], what=f"{rows}x{columns}")
         else:
-            terminal.wait(lambda lines: lines[0] in ("too small", "t", "~", "too small".ljust(9)), 5, f"{rows}x{columns}")
+            terminal.wait(lambda lines: lines[0] in ("too small", "t", "~", "too small".ljust(9)), what=f"{rows}x{columns}")
     terminal.keys("q")
     ends_cleanly(terminal)
     for environment in ({"TERM": "vt100"}, {"NO_COLOR": "1"}):
         terminal = top("-p", str(load.pid), "-d", "0.3", **environment)
-        terminal.wait("inner", 10)
+        terminal.wait("inner")
         terminal.keys("q")
         assert terminal.ended() == 0
         assert not re.search(rb"\x1b\[[0-9;]*(3[1-7]|38;5)[0-9;]*m", terminal.raw), terminal.raw[-500:]
@@ -173,27 +174,27 @@ def suspended():
     load = workload("busy_stop")
     # A shell with job control, as one that stops has.
     terminal = terminal_of("/bin/bash", "--norc", "--noprofile", "-i", rows=24, columns=100, PS1="ready> ")
-    terminal.wait("ready>", 10)
+    terminal.wait("ready>")
     terminal.keys(f"{HEARTH} top -p {load.pid} -d 0.3\n")
-    terminal.wait("inner", 20)
+    terminal.wait("inner")
     terminal.keys("\x1a")
-    terminal.wait("Stopped", 10)
+    terminal.wait("Stopped")
     assert terminal.raw.rfind(b"\x1b[?1049l") > terminal.raw.rfind(b"\x1b[?1049h")
     # The terminal echoes: the shell has it, as it was.
     terminal.keys("echo alive=$((40+2))\n")
-    terminal.wait("alive=42", 10)
+    terminal.wait("alive=42")
     terminal.keys("fg\n")
-    terminal.wait(lambda lines: "SHARE" in lines[3] and any("inner" in line for line in lines), 10, "the screen again")
+    terminal.wait(lambda lines: "SHARE" in lines[3] and any("inner" in line for line in lines), what="the screen again")
     assert terminal.raw.rfind(b"\x1b[?1049h") > terminal.raw.rfind(b"\x1b[?1049l")
     pid = int(subprocess.run(["pgrep", "-f", f"^{HEARTH} top -p {load.pid}"], capture_output=True, text=True).stdout.split()[0])
     os.kill(pid, signal.SIGSTOP)
-    terminal.wait("Stopped", 10)
+    terminal.wait("Stopped")
     terminal.keys("fg\n")
-    terminal.wait(lambda lines: "SHARE" in lines[3] and any("inner" in line for line in lines), 10, "the screen again")
+    terminal.wait(lambda lines: "SHARE" in lines[3] and any("inner" in line for line in lines), what="the screen again")
     terminal.keys("q")
-    terminal.wait("ready>", 10)
+    terminal.wait("ready>")
     terminal.keys("echo alive=$((50+2))\n")
-    terminal.wait("alive=52", 10)
+    terminal.wait("alive=52")
     assert terminal.raw.rfind(b"\x1b[?1049l") > terminal.raw.rfind(b"\x1b[?1049h")
 
 
@@ -209,13 +210,13 @@ def descendants(pid, *name):
 def faults():
     load = workload("busy_fault")
     terminal = top("-p", str(load.pid), "-d", "0.3")
-    terminal.wait("inner", 10)
+    terminal.wait("inner")
     workers = descendants(terminal.process.pid, "-x", "hearth-names")
     assert workers
     for pid in workers:
         os.kill(pid, signal.SIGSEGV)
     time.sleep(1)
-    terminal.wait("inner", 10)
+    terminal.wait("inner")
     assert terminal.process.poll() is None
     terminal.process.send_signal(signal.SIGSEGV)
     ends_cleanly(terminal, -signal.SIGSEGV)
@@ -226,27 +227,27 @@ def faults():
 def pauses():
     load = workload("busy_pause")
     terminal = top("-p", str(load.pid), "-d", "0.5", rows=24, columns=120)
-    terminal.wait("inner", 10)
+    terminal.wait("inner")
     terminal.keys("p")
-    terminal.wait(lambda lines: "PAUSED" in lines[0], 5, "paused")
+    terminal.wait(lambda lines: "PAUSED" in lines[0], what="paused")
     before = terminal.lines()
     time.sleep(1.5)
     assert terminal.lines() == before
     terminal.keys("p")
-    terminal.wait(lambda lines: "PAUSED" not in lines[0] and lines[1] != before[1], 5, "on again")
+    terminal.wait(lambda lines: "PAUSED" not in lines[0] and lines[1] != before[1], what="on again")
     terminal.keys("+")
-    terminal.wait("every 1 s", 5)
+    terminal.wait("every 1 s")
     terminal.keys("--")
-    terminal.wait("every 0.2 s", 5)
+    terminal.wait("every 0.2 s")
     terminal.keys("]")
-    terminal.wait("199 Hz", 5)
+    terminal.wait("199 Hz")
     terminal.keys("[[")
-    terminal.wait("49 Hz", 5)
+    terminal.wait("49 Hz")
     load.kill()
     load.wait()
-    terminal.wait(lambda lines: "ENDED" in lines[0] and any("inner" in line for line in lines), 5, "ended, and still shown")
+    terminal.wait(lambda lines: "ENDED" in lines[0] and any("inner" in line for line in lines), what="ended, and still shown")
     terminal.keys("\r")
-    terminal.wait("itself", 5)
+    terminal.wait("itself")
     terminal.keys("q")
     ends_cleanly(terminal)
 
@@ -258,23 +259,23 @@ def hostile():
     os.makedirs(folder, exist_ok=True)
     program = os.path.join(folder, "\x1b[2J中文\n\x07<b>")
     os.rename(build("busy.c", "busy_hostile", "-O2", "-Wl,--build-id=none"), program)
-    load = spawn(program, "30")
+    load = spawn(program, "200")
     HERE.loads.append(load)
     terminal = top("-p", str(load.pid), "-d", "0.3", rows=20, columns=80)
-    lines = terminal.wait("inner", 10)
+    lines = terminal.wait("inner")
     assert "?[2J中" in "".join(lines).replace("中 ", "中"), lines
     assert lines[0].startswith("hearth top") and "h help" in lines[-1], lines
     terminal.keys("\t")
-    lines = terminal.wait("PID", 5)
+    lines = terminal.wait("PID")
     assert lines[0].startswith("hearth top") and any("?[2J" in line for line in lines), lines
     assert b"\x1b[2J\xe4" not in terminal.raw and b"\x07" not in terminal.raw
     terminal.keys("q")
     ends_cleanly(terminal)
     # Where the locale is not UTF-8: question marks, and no byte of theirs.
     terminal = top("-p", str(load.pid), "-d", "0.3", LC_ALL="C", LANG="C")
-    terminal.wait("inner", 10)
+    terminal.wait("inner")
     terminal.keys("\t")
-    terminal.wait("PID", 5)
+    terminal.wait("PID")
     terminal.keys("q")
     assert terminal.ended() == 0 and not any(byte >= 0x80 for byte in terminal.raw)
 

@@ -1,4 +1,6 @@
-// TAP output for the page's tests: test(name, function), then run(). An argument on the command line chooses tests by text.
+// TAP output for the page's tests: test(name, function), then run(). An argument on the command line chooses tests by text, a file that
+// TESTS_ONLY names by their names.
+import { readFileSync } from "node:fs";
 
 const tests = [];
 export const measured = [];
@@ -11,7 +13,8 @@ export class Skip extends Error {}
 
 export async function run({ before = async () => null, after = async () => {}, afterEach = async () => {} } = {}) {
 	const wanted = process.argv[2] ?? "";
-	const chosen = tests.filter(({ name }) => name.includes(wanted));
+	const only = process.env.TESTS_ONLY && readFileSync(process.env.TESTS_ONLY, "utf8").split("\n");
+	const chosen = tests.filter(({ name }) => name.includes(wanted) && (!only || only.includes(name)));
 	let failed = 0, number = 0;
 	const context = await before();
 	for (const { name, does } of chosen) {
