@@ -187,29 +187,41 @@ static struct profile like(const struct profile *other)
 	return none;
 }
 
+/* Two sides as profiles that can be compared. */
+struct pair {
+	const struct profile *now, *base; /* both NULL: no samples at all */
+	uint32_t value;
+	struct profile none;
+};
+
+static void pair_sides(struct pair *pair, const struct side *now, const struct side *base)
+{
+	const struct profile *either = now->profile ? now->profile : base->profile;
+
+	*pair = (struct pair){.value = now->profile ? now->value : base->value};
+	if (!either)
+		return;
+	pair->none = like(either);
+	pair->now = now->profile ? now->profile : &pair->none;
+	pair->base = base->profile ? base->profile : &pair->none;
+}
+
 static int write_diff(struct api_query *q, struct flame_options *options, const struct side *now, const struct side *base)
 {
 	AUTO_TREE struct flame_tree *tree = NULL;
 	AUTO_FREE struct function_row *rows = NULL;
-	const struct profile *either = now->profile ? now->profile : base->profile, *profile = now->profile;
 	int64_t total = total_of(now->profile, now->value), base_total = total_of(base->profile, base->value);
-	struct profile none;
-	uint32_t value = now->profile ? now->value : base->value;
+	struct pair pair;
 	size_t n = 0;
-	int status, err = 0;
 
-	options->base = base->profile;
-	if (either) {
-		none = like(either);
-		profile = now->profile ? now->profile : &none;
-		options->base = base->profile ? base->profile : &none;
-		err = function_table_create(profile, options->base, value, &rows, &n);
-	}
-	status = err < 0 ? api_fail_errno(q, err, "comparing functions") : make_tree(q, profile, value, options, &tree);
+	pair_sides(&pair, now, base);
+	options->base = pair.base;
+	int err = pair.now ? function_table_create(pair.now, pair.base, pair.value, &rows, &n) : 0;
+	int status = err < 0 ? api_fail_errno(q, err, "comparing functions") : make_tree(q, pair.now, pair.value, options, &tree);
 	if (status)
 		return status;
 	json_object_begin(&q->json, NULL);
-	api_write_head(q, profile, value);
+	api_write_head(q, pair.now, pair.value);
 	json_int(&q->json, "total", total);
 	json_int(&q->json, "base_total", base_total);
 	json_uint(&q->json, "samples", now->profile ? now->profile->n_samples : 0);
@@ -271,60 +283,73 @@ int api_diff(struct api_query *q)
 /* ---- callers and callees ---- */
 
 /* What a function spent itself, by its rows in the table: one for each module. */
-static int find_function(struct api_query *q, const struct profile *profile, uint32_t value, const char *name, int64_t *self_out)
+static int find_function(struct api_query *q, const struct pair *pair, const char *name, int64_t *self_out, int64_t *base_self_out)
 {
 	AUTO_FREE struct function_row *rows = NULL;
 	size_t n = 0;
 
-	int err = profile ? function_table_create(profile, NULL, value, &rows, &n) : 0;
+	int err = pair->now ? function_table_create(pair->now, pair->base, pair->value, &rows, &n) : 0;
 	if (err < 0)
 		return api_fail_errno(q, err, "looking for the function");
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(rows[i].name, name) == 0)
-			*self_out += rows[i].self;
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(rows[i].name, name) != 0)
+			continue;
+		*self_out += rows[i].self;
+		*base_self_out += rows[i].base_self;
+	}
 	return 0;
 }
 
-static int write_tree(struct json_writer *json, const char *key, const struct flame_tree *tree)
+static int write_tree(struct json_writer *json, const char *key, const struct flame_tree *tree, bool with_base)
 {
 	json_object_begin(json, key);
-	int err = tree_json_write(json, tree, false);
+	int err = tree_json_write(json, tree, with_base);
 	json_object_end(json);
 	return err;
 }
 
-static int write_sandwich(struct api_query *q, struct flame_options *options, const struct profile *profile, uint32_t value)
+/* base: NULL when nothing is compared. */
+static int write_sandwich(struct api_query *q, struct flame_options *options, const struct side *now, const struct side *base)
 {
 	AUTO_TREE struct flame_tree *callers = NULL, *callees = NULL;
-	int64_t self = 0, total = total_of(profile, value);
+	struct pair pair = {.now = now->profile, .value = now->value};
+	int64_t self = 0, base_self = 0, total = total_of(now->profile, now->value), base_total = base ? total_of(base->profile, base->value) : 0;
 
-	int status = find_function(q, profile, value, options->function, &self);
+	if (base)
+		pair_sides(&pair, now, base);
+	options->base = pair.base;
+	int status = find_function(q, &pair, options->function, &self, &base_self);
 	if (status == 0)
-		status = make_tree(q, profile, value, options, &callees);
+		status = make_tree(q, pair.now, pair.value, options, &callees);
 	options->from_leaf = true;
 	if (status == 0)
-		status = make_tree(q, profile, value, options, &callers);
+		status = make_tree(q, pair.now, pair.value, options, &callers);
 	if (status)
 		return status;
 	json_object_begin(&q->json, NULL);
-	api_write_head(q, profile, value);
+	api_write_head(q, pair.now, pair.value);
 	json_string(&q->json, "function", options->function);
 	json_int(&q->json, "total", total);
 	json_int(&q->json, "self", self);
 	json_int(&q->json, "function_total", callees->nodes[0].value);
-	api_write_tail(q, total);
-	int err = write_tree(&q->json, "callers", callers);
+	if (base) {
+		json_int(&q->json, "base_total", base_total);
+		json_int(&q->json, "base_self", base_self);
+		json_int(&q->json, "function_base_total", callees->nodes[0].base_value);
+	}
+	api_write_tail(q, total > base_total ? total : base_total);
+	int err = write_tree(&q->json, "callers", callers, base);
 	if (err == 0)
-		err = write_tree(&q->json, "callees", callees);
+		err = write_tree(&q->json, "callees", callees, base);
 	json_object_end(&q->json);
 	return err;
 }
 
 int api_sandwich(struct api_query *q)
 {
-	AUTO_PROFILE struct profile *profile = NULL;
 	struct flame_options options = {0};
-	uint32_t value;
+	struct side now = {0}, base = {0};
+	bool compares = api_text(q, "base_from") || api_text(q, "base_to");
 
 	int status = api_needed(q, "function", &options.function);
 	if (status == 0)
@@ -333,7 +358,11 @@ int api_sandwich(struct api_query *q)
 	if (status == 0)
 		status = api_query_store(q);
 	if (status == 0)
-		status = load(q, &options, &profile, &value);
+		status = compares ? load_both(q, &options, &now, &base) : load(q, &options, &now.profile, &now.value);
+	if (status == 0)
+		status = write_sandwich(q, &options, &now, compares ? &base : NULL);
+	profile_free(now.profile);
+	profile_free(base.profile);
 	q->answer->is_final = true;
-	return status ? status : write_sandwich(q, &options, profile, value);
+	return status;
 }

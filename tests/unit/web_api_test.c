@@ -357,6 +357,34 @@ static void compares(void **state)
 	forget(&f);
 }
 
+static void compares_callers_and_callees(void **state)
+{
+	struct fixture f;
+	char rest[1024], name[512];
+
+	begin(&f, state);
+	assert_int_equal(ask_all(&f, "/api/v1/functions", "&limit=1&match=process:app1"), 200);
+	encode(text(item(member(f.json, "functions"), 0), "name"), name);
+	int64_t self = number(item(member(f.json, "functions"), 0), "self"), total = number(item(member(f.json, "functions"), 0), "total");
+	int n = snprintf(rest, sizeof(rest), "&function=%s&base_from=%lld&base_to=%lld&base_match=process:app1", name, (long long)(f.store->from_ns / 1000000),
+			 (long long)(f.store->to_ns / 1000000));
+	assert_int_equal(ask_all(&f, "/api/v1/sandwich", rest), 200);
+	assert_int_equal(number(f.json, "base_self"), self);
+	assert_int_equal(number(f.json, "function_base_total"), total);
+	assert_true(number(f.json, "function_total") >= total && number(f.json, "total") > number(f.json, "base_total"));
+	assert_tree(member(f.json, "callers"), "total", "self");
+	assert_tree(member(f.json, "callers"), "base_total", "base_self");
+	assert_tree(member(f.json, "callees"), "base_total", "base_self");
+	assert_true(number(f.json, "self") >= self);
+	snprintf(rest + n, sizeof(rest) - (size_t)n, "2"); /* a base without samples: there is no such process */
+	assert_int_equal(ask_all(&f, "/api/v1/sandwich", rest), 200);
+	assert_int_equal(number(f.json, "function_base_total"), 0);
+	assert_true(number(f.json, "function_total") >= total);
+	snprintf(rest, sizeof(rest), "&function=%s&base_from=1000", name);
+	assert_int_equal(ask_all(&f, "/api/v1/sandwich", rest), 400);
+	forget(&f);
+}
+
 static void lists_functions_and_lines(void **state)
 {
 	struct fixture f;
@@ -488,7 +516,8 @@ static void refuses(void **state)
 	forget(&f);
 }
 
-static const char *const all_answers[] = {"labels?", "timeline?", "flame?", "diff?base_from=1000&base_to=2000&", "functions?", "sandwich?function=f&", "lines?function=f&"};
+static const char *const all_answers[] = {"labels?", "timeline?", "flame?", "diff?base_from=1000&base_to=2000&", "functions?", "sandwich?function=f&", "sandwich?function=f&base_from=1000&base_to=2000&",
+					  "lines?function=f&"};
 
 static void says_that_there_is_no_store(void **state)
 {
@@ -651,7 +680,7 @@ int main(void)
 		cmocka_unit_test(lists_labels),
 		cmocka_unit_test(draws_time_lines),
 		cmocka_unit_test(draws_flames),
-		cmocka_unit_test(compares),
+		cmocka_unit_test(compares), cmocka_unit_test(compares_callers_and_callees),
 		cmocka_unit_test(lists_functions_and_lines),
 		cmocka_unit_test(exports),
 		cmocka_unit_test(refuses),

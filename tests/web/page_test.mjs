@@ -496,6 +496,14 @@ test("two ranges are compared: the slow function is red and first in the table",
 	const first = await rows(b).first().innerText();
 	assert.match(first, /sign_bytewise.*\+\d/s);
 	await b.shot("diff-table");
+	await rows(b).first().locator(".link").click();
+	await b.settled();
+	assert.match(await text(b, ".sandwich-function"), /sign_bytewise total .*; before: total/s);
+	const grown = await b.page.evaluate(() => [...document.querySelectorAll(".sandwich-panel canvas")].map(({ flame: { layout } }) => layout.isDiff && layout.change(1)));
+	assert.ok(grown.length === 2 && grown.every(by => by > 0.1), `${grown}`);
+	await b.shot("diff-sandwich");
+	await b.page.keyboard.press("2");
+	await b.settled();
 	await b.page.getByPlaceholder("Filter by text").fill("price");
 	await b.page.waitForFunction(() => [...document.querySelectorAll(".functions-panel tbody .link")].every(row => /price/.test(row.textContent)));
 	await b.page.getByRole("button", { name: "Swap both ranges" }).click();

@@ -196,7 +196,7 @@ export class App {
 					this.views.functions.show(answer, this.store.state.base !== null);
 			}),
 			sandwich: of(this.views.sandwich, answer => {
-				if (answer.function_total > 0)
+				if (answer.function_total > 0 || answer.function_base_total > 0)
 					this.views.sandwich.show(answer);
 				else
 					this.views.sandwich.empty({ title: "This function does not occur here", text: "Choose another range, remove filters, or choose another function." });
@@ -245,14 +245,14 @@ export class App {
 			break;
 		case "sandwich":
 		case "lines":
-			this.askFunction(state.view, chosen, options);
+			this.askFunction(state.view, chosen, state.view === "sandwich" ? base : null, options);
 			break;
 		}
 		this.ask.flame.forget();
 		this.ask.summary.ask(base ? flame : apiPath("flame", [...this.common(chosen), ["max_nodes", 100], ["first", state.first]]), options);
 	}
 
-	askFunction(view, chosen, options) {
+	askFunction(view, chosen, base, options) {
 		const { fn } = this.store.state;
 		this.pickers.forEach(picker => picker.set(fn));
 		if (!fn) {
@@ -263,7 +263,7 @@ export class App {
 				this.suggestFromServer(chosen);
 			return;
 		}
-		this.ask[view].ask(apiPath(view, [...this.common(chosen), ["function", fn]]), options);
+		this.ask[view].ask(apiPath(view, [...this.common(chosen), ...base ?? [], ["function", fn]]), options);
 	}
 
 	async suggestFromServer(chosen) {

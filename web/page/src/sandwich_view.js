@@ -87,15 +87,17 @@ export class SandwichView extends Panel {
 		this.ready();
 		this.unit = answer.unit || "nanoseconds";
 		const name = visible(this.store.state.fn);
-		const total = answer.function_total;
+		const { total, base_total: before } = answer, compares = before !== undefined;
 		for (const [half, key] of [[this.callers, "callers"], [this.callees, "callees"]]) {
 			const tree = answer[key];
 			// The trees may have tables of names of their own.
 			const tables = tree.names ? tree : answer;
-			half.layout = new FlameLayout(tree.nodes || tree, tables, { total: answer.total });
-			half.canvas.show(half.layout, colorsOf(half.layout, false));
+			half.layout = new FlameLayout(tree.nodes || tree, tables, { total, baseTotal: before });
+			half.canvas.show(half.layout, colorsOf(half.layout, compares));
 		}
-		replace(this.title, h("b", {}, name), h("span", {}, ` total ${value(total, this.unit)} (${share(total, answer.total)}), self ${value(answer.self, this.unit)} (${share(answer.self, answer.total)})`));
+		const spent = (whole, self, of) => `total ${value(whole, this.unit)} (${share(whole, of)}), self ${value(self, this.unit)} (${share(self, of)})`;
+		replace(this.title, h("b", {}, name), h("span", {}, ` ${spent(answer.function_total, answer.self, total)}`),
+			compares && h("span", { class: "before" }, `; before: ${spent(answer.function_base_total, answer.base_self, before)}`));
 		this.note.textContent = "";
 		replace(this.facts);
 	}
