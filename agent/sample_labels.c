@@ -164,11 +164,19 @@ static void put_number(const struct sample_labels *l, struct set *set, enum key 
 	set->labels[set->n++] = (struct profile_label){.key = l->keys[key], .num = number};
 }
 
+/* Of one whose parent nobody knew and that was gone before it could be looked at, the thread's name is all there is. */
+static const char *process_of(const struct sample_owner *owner)
+{
+	if (owner->process && owner->process->name[0])
+		return owner->process->name;
+	return owner->tgid ? owner->comm : "[idle]";
+}
+
 static int fill(struct sample_labels *l, struct profile_builder *b, const struct sample_owner *owner, struct set *set)
 {
 	static const struct cgroup NONE = {"", "", "", "", "", ""};
 	const struct cgroup *cgroup = owner->cgroup ? owner->cgroup : &NONE;
-	const char *process = owner->process ? owner->process->name : owner->tgid ? owner->comm : "[idle]";
+	const char *process = process_of(owner);
 	char buffer[CGROUP_NAME_MAX];
 	const struct {
 		enum key key;

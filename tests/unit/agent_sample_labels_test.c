@@ -105,6 +105,10 @@ static void services(void **state)
 	owner.process = NULL;
 	owner.cgroup = NULL;
 	assert_string_equal(shown(*state, &owner), "pid=7 process=t thread=t service=t ");
+	/* One whose parent was gone before it was known, and then the process itself. */
+	struct process nameless = process_of("", "");
+	owner.process = &nameless;
+	assert_string_equal(shown(*state, &owner), "pid=7 process=t thread=t service=t ");
 	owner = (struct sample_owner){.process = &kernel, .tgid = 7, .comm = "kworker/0:1"};
 	assert_string_equal(shown(*state, &owner), "pid=7 process=kworker/0:1 thread=kworker/0:1 service=kernel ");
 	owner = (struct sample_owner){.comm = "swapper/0"};
@@ -126,7 +130,7 @@ static void hostile_names(void **state)
 	assert_string_equal(shown(*state, &owner), "pid=7 ");
 	memset(owner.comm, 'x', 16);
 	owner.comm[16] = '\0';
-	assert_string_equal(shown(*state, &owner), "pid=7 thread=xxxxxxxxxxxxxxxx ");
+	assert_string_equal(shown(*state, &owner), "pid=7 process=xxxxxxxxxxxxxxxx thread=xxxxxxxxxxxxxxxx service=xxxxxxxxxxxxxxxx ");
 }
 
 /* Each set once, and another one when anything of it is another. */
