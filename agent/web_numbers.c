@@ -55,6 +55,25 @@ void web_numbers_windows(struct web_samples *samples, const struct accounting *t
 	web_samples_add(samples, METRIC_CPU_SECONDS, "sampling", (double)total->program_ns / 1e9);
 }
 
+/* 0: it is not known. */
+static uint64_t resident_bytes(pid_t pid)
+{
+	char path[48];
+	uint64_t pages = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+	AUTO_FCLOSE FILE *file = fopen(path, "re");
+	return file && fscanf(file, "%*u %" SCNu64, &pages) == 1 ? pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
+static void add_memory(struct web_samples *samples, const char *process, pid_t pid)
+{
+	uint64_t bytes = pid ? resident_bytes(pid) : 0;
+
+	if (bytes)
+		web_samples_add(samples, METRIC_MEMORY_BYTES, process, (double)bytes);
+}
+
 void web_numbers_session(struct web_samples *samples, const struct session_stats *stats)
 {
 	const struct {
@@ -80,6 +99,7 @@ void web_numbers_session(struct web_samples *samples, const struct session_stats
 	web_samples_add(samples, METRIC_UNWIND_BYTES, NULL, (double)stats->unwinder.memory_allocated);
 	web_samples_add(samples, METRIC_CPUS, NULL, stats->cpus);
 	web_samples_add(samples, METRIC_CPU_SECONDS, "names", (double)stats->symbolizer.worker_cpu_ns / 1e9);
+	add_memory(samples, "names", stats->symbolizer.worker_pid);
 	web_samples_add(samples, METRIC_CPU_SECONDS, "compile", (double)stats->name_tables.compile_cpu_ns / 1e9);
 }
 
@@ -107,24 +127,10 @@ void web_numbers_sink(struct web_samples *samples, const char *sink, const struc
 	web_samples_add(samples, METRIC_UPLOAD_WAITING, sink, (double)waiting);
 }
 
-/* 0: it is not known. */
-static uint64_t resident_bytes(pid_t pid)
-{
-	char path[48];
-	uint64_t pages = 0;
-
-	snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
-	AUTO_FCLOSE FILE *file = fopen(path, "re");
-	return file && fscanf(file, "%*u %" SCNu64, &pages) == 1 ? pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
-}
-
 void web_numbers_process(struct web_samples *samples, const char *name, pid_t pid, uint64_t cpu_ns, uint64_t deaths)
 {
-	uint64_t bytes = pid ? resident_bytes(pid) : 0;
-
 	if (cpu_ns)
 		web_samples_add(samples, METRIC_CPU_SECONDS, name, (double)cpu_ns / 1e9);
-	if (bytes)
-		web_samples_add(samples, METRIC_MEMORY_BYTES, name, (double)bytes);
+	add_memory(samples, name, pid);
 	web_samples_add(samples, METRIC_RESTARTS, name, (double)deaths);
 }

@@ -750,6 +750,7 @@ void symbolizer_stats(const struct symbolizer *s, struct symbolizer_stats *stats
 	stats_out->name_tables = e.name_tables;
 	stats_out->tables_damaged = e.tables_damaged;
 	stats_out->jit = e.jit;
+	stats_out->worker_pid = s->link.pid;
 	stats_out->worker_cpu_ns = worker_link_cpu_ns(&s->link);
 	stats_out->worker_restarts = s->link.restarts;
 	stats_out->worker_pauses = s->link.pauses;

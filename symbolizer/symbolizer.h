@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "symbolizer/code_frame.h"
 #include "symbolizer/demangle.h"
@@ -124,6 +125,7 @@ struct symbolizer_stats {
 	uint64_t name_tables;	       /* now open */
 	uint64_t tables_damaged;       /* name tables that were, or were of another version */
 	/* Of the confined process. */
+	pid_t worker_pid; /* 0: there is none now */
 	uint64_t worker_cpu_ns;
 	uint64_t worker_restarts;  /* died, or were ended */
 	uint64_t worker_timeouts;  /* of those: over the deadline */

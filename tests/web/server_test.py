@@ -167,7 +167,7 @@ def metrics_are_read():
     assert values[("hearth_ticks_total",)] == values[("hearth_samples_total",)] + dropped > 0, values
     assert values[("hearth_samples_total",)] == values[("hearth_complete_total",)] + cut, values
     assert values[("hearth_window_seconds_count",)] == values[("hearth_windows_total",)] == values[("hearth_window_seconds_bucket", "+Inf")], values
-    for process in ("agent", "store", "web"):
+    for process in ("agent", "names", "store", "web"):
         assert 0 < values[("hearth_resident_bytes", process)] < 128 << 20, values
     assert values[("hearth_resident_bytes", "web")] < 64 << 20, values
     for process in ("agent", "names", "store", "web", "query", "sampling"):
