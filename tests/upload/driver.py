@@ -29,6 +29,7 @@ def feed_arguments(folder, sinks=(), **options):
 class Feed:
     def __init__(self, folder, sinks=(), environment=None, **options):
         self.folder = folder
+        self.sinks, self.windows = len(sinks), options.get("windows", 0)
         self.lines, self.times = [], []  # what it said, and when
         # No proxy of the machine that the tests run on.
         env = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
@@ -61,11 +62,24 @@ class Feed:
         pids = self.of("upload_pid")
         return pids[-1] if pids else None
 
+    def more(self, windows=1):
+        """Behind those that it was started with, one each interval. With stay=1 it is there for them."""
+        self.windows += windows
+        self.process.stdin.write("+" * windows)
+        self.process.stdin.flush()
+
+    def all_marked(self):
+        """All windows are appended, and every sink is done with them."""
+        lines = list(self.lines)
+        appended = [line["append"] for line in lines if "append" in line]
+        marks = {line["sink"]: line["mark"] for line in lines if "mark" in line}
+        return len(appended) == self.windows and len(marks) == self.sinks and min(marks.values()) >= max(appended)
+
     def kill(self):
         self.process.kill()
-        self.wait(5)
+        self.wait(60)
 
-    def stop(self, seconds=10):
+    def stop(self, seconds=90):
         """In good order: returns what it said at its end."""
         if self.process.poll() is None:
             self.process.stdin.close()
@@ -73,7 +87,8 @@ class Feed:
 
     def wait(self, seconds):
         self.process.wait(seconds)
-        self.reader.join(5)
+        self.reader.join(60)  # what uploads has ended then too
+        assert not self.reader.is_alive(), self.lines[-5:]
         assert not [text for text in self.of("text") if re.search("ERROR: |runtime error:", text)], self.of("text")  # of sanitizers
         return self.lines
 

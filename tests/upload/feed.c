@@ -20,12 +20,14 @@
 
 #define RESTART_NS   NS_PER_S
 #define RECORDED_MAX (64u << 20)
+#define STOP_MS	     30000 /* what takes so long hangs */
+#define LAST_WORDS_TENTHS 300 /* of a second */
 
 static const char HELP[] =
 	"feed --store DIR [--upload KIND=URL [--set KEY=VALUE]...]... [--windows N] [--interval MS] [--linger S]\n"
 	"     [--clock FILE --start NS --step MS] [--processes N --stacks N --depth N --name-bytes N] [--store-bytes N] [--outbox-bytes N]\n"
 	"     [--slow-first MS --pace MS] [--replay PPROF]... [--label NAME=VALUE] [--debug-file BUILDID=FILE]... [--stay 1] [--rule ACTION,SOURCE,REGEX[,TARGET,REPLACEMENT]]\n"
-	"     append N windows, one each MS; serve what uploads until all is marked, S seconds at most (or standard input ends).\n"
+	"     append N windows, one each MS, and one more for each byte of standard input; serve what uploads until all is marked, S seconds at most (or standard input ends).\n"
 	"feed --store DIR --sum FILE      write all samples of a store as pprof\n"
 	"feed --store DIR --list          its windows\n";
 
@@ -249,12 +251,18 @@ static bool all_is_sent(const struct options *o, struct store *store)
 	return true;
 }
 
-static bool was_stopped(void)
+/* Each byte of standard input is a window more. */
+static bool was_stopped(uint64_t *left)
 {
 	char byte;
 	struct pollfd input = {.fd = 0, .events = POLLIN};
 
-	return poll(&input, 1, 0) > 0 && read(0, &byte, 1) <= 0;
+	while (poll(&input, 1, 0) > 0) {
+		if (read(0, &byte, 1) <= 0)
+			return true;
+		(*left)++;
+	}
+	return false;
 }
 
 static void wait_for_messages(const struct feed_upload *u, uint64_t until_ns)
@@ -290,7 +298,7 @@ static void feed(const struct options *o, struct store *store)
 	uint64_t left = o->windows;
 	struct why why;
 
-	while (!was_stopped()) {
+	while (!was_stopped(&left)) {
 		tend_upload(&u, &restart);
 		now = clock_ns(CLOCK_MONOTONIC);
 		if (left && now >= next) {
@@ -311,12 +319,12 @@ static void feed(const struct options *o, struct store *store)
 			break;
 		wait_for_messages(&u, left ? next : now + NS_PER_S);
 	}
-	/* Its last words: it says once a second what has changed. */
-	for (int i = 0; i < 12 && u.pid && !feed_upload_serve(&u); i++)
+	/* Its last words: it says once a second what has changed, and of each sink that had a window marked how that went. */
+	for (int i = 0; (i < 12 || (i < LAST_WORDS_TENTHS && feed_upload_is_untold(&u))) && u.pid && !feed_upload_serve(&u); i++)
 		nanosleep(&(struct timespec){.tv_nsec = 100 * 1000000}, NULL);
 	bool sent = all_is_sent(o, store);
 	uint64_t begin = clock_ns(CLOCK_MONOTONIC);
-	int status = u.pid ? feed_upload_stop(&u, 5000) : 0;
+	int status = u.pid ? feed_upload_stop(&u, STOP_MS) : 0;
 	uint64_t stop_ms = (clock_ns(CLOCK_MONOTONIC) - begin) / NS_PER_MS;
 	printf("{\"end\":%d,\"stop_ms\":%" PRIu64 ",\"all_sent\":%s}\n", status, stop_ms, sent ? "true" : "false");
 }

@@ -50,6 +50,8 @@ int feed_upload_start(struct feed_upload *u)
 	close(agent[1]);
 	close(store[1]);
 	u->pid = pid;
+	memset(u->marks, 0, sizeof(u->marks));
+	memset(u->told, 0, sizeof(u->told));
 	fprintf(u->out, "{\"upload_pid\":%d}\n", pid);
 	int err = channel_init(&u->agent, agent[0], &UPLOAD_RULES, UPLOAD_CONFIG_BYTES);
 	if (!err)
@@ -178,6 +180,21 @@ static void print_event(FILE *out, const struct upload_event *e)
 	fputc('\n', out);
 }
 
+static void take_status(struct feed_upload *u, const struct upload_status *s)
+{
+	print_status(u->out, s);
+	if (s->sink < SINKS_MAX)
+		u->told[s->sink] = s->windows_sent + s->windows_dropped;
+}
+
+bool feed_upload_is_untold(const struct feed_upload *u)
+{
+	for (size_t i = 0; i < SINKS_MAX; i++)
+		if (u->told[i] < u->marks[i])
+			return true;
+	return false;
+}
+
 /* Debug information as the confined process would have written it. */
 static int send_file(struct feed_upload *u, const struct upload_want *want)
 {
@@ -207,7 +224,7 @@ static int serve_agent(struct feed_upload *u)
 		return err == -ETIME ? 0 : err;
 	err = upload_message_check(&m);
 	if (!err && m.head.kind == UPLOAD_STATUS)
-		print_status(u->out, m.payload);
+		take_status(u, m.payload);
 	else if (!err && m.head.kind == UPLOAD_EVENT)
 		print_event(u->out, m.payload);
 	else if (!err && m.head.kind == UPLOAD_WANT)
@@ -248,6 +265,8 @@ static int take_mark(struct feed_upload *u, const struct upload_mark *mark)
 	int err = store_outbox_mark(u->store, mark->sink, mark->number);
 
 	fprintf(u->out, "{\"mark\":%" PRIu64 ",\"sink\":%u,\"err\":%d}\n", mark->number, mark->sink, err);
+	if (mark->sink < SINKS_MAX)
+		u->marks[mark->sink]++;
 	return err;
 }
 

@@ -23,6 +23,7 @@ struct feed_upload {
 	const struct feed_file *files; /* debug information that is here; borrowed */
 	size_t n_files;
 	uint64_t delivered; /* of SHAPED and MARK: the least number that a sink has */
+	uint64_t marks[SINKS_MAX], told[SINKS_MAX]; /* windows that were marked; those that the last status tells of. They come by two ways, in any order */
 	FILE *out; /* what happens, a JSON object a line */
 };
 
@@ -43,6 +44,9 @@ void feed_upload_news(struct feed_upload *u);
 
 /* Messages that are there. Returns 0, or a negative errno when the process has gone. */
 int feed_upload_serve(struct feed_upload *u);
+
+/* Whether it has still to say how what it marked went: a status a second is all that comes. */
+bool feed_upload_is_untold(const struct feed_upload *u);
 
 /* Its sockets are closed; waits for its end, at most wait_ms, then kills it. Returns its wait status. */
 int feed_upload_stop(struct feed_upload *u, int wait_ms);
