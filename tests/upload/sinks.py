@@ -200,6 +200,7 @@ class Debuginfo:
         self.finished = set()
         self.open, self.open_max = set(), 0
         self.known = set()  # build ids that the server wants nothing of
+        self.forgets = False  # uploads that did not end, when they are begun again
 
     def handle(self, request):
         name = request.path[len(DEBUGINFO):]
@@ -236,7 +237,7 @@ class Debuginfo:
     def InitiateUpload(self, request):
         with self.lock:
             build_id = self.call("InitiateUpload", request.build_id)
-            if build_id in self.open:
+            if build_id in self.open and not self.forgets:
                 raise Refused("an upload of it is under way")
             if request.size <= 0:
                 raise Refused("no size")
