@@ -2,6 +2,7 @@
 import os
 import re
 import signal
+import subprocess
 import time
 
 from driver import stored_windows
@@ -25,8 +26,9 @@ class Agent:
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         begin = time.monotonic()
-        self.process.wait(10)
-        assert self.process.returncode == 0 and time.monotonic() - begin < 5, (self.process.returncode, self.log())
+        self.process.wait(90)
+        # It waits for no server, which would have half a minute for its answer.
+        assert self.process.returncode == 0 and time.monotonic() - begin < 20, (self.process.returncode, self.log())
 
 
 def refusals(sink):
@@ -44,6 +46,32 @@ def same_as_store(sinks, folder):
     return windows
 
 
+def processes_of(pid):
+    """It and all below it."""
+    parents = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat") as stat:
+                    parents[int(entry)] = int(stat.read().rsplit(")", 1)[1].split()[1])
+            except OSError:
+                pass
+    found = {pid}
+    while True:
+        more = {child for child, parent in parents.items() if parent in found} - found
+        if not more:
+            return found
+        found |= more
+
+
+def windows_in(folder):
+    """How many; 0 while the store is being made."""
+    try:
+        return len(stored_windows(folder))
+    except subprocess.CalledProcessError:
+        return 0
+
+
 def run_killed(folder, kinds, kills, windows_each, window, catch_up_s):
     """An agent that is killed again and again while its servers are away: all that was stored arrives when they are back. Returns what was measured."""
     sinks = [Sink(kind) for kind in kinds]
@@ -51,13 +79,13 @@ def run_killed(folder, kinds, kills, windows_each, window, catch_up_s):
     uploads = [sink.argument(proxy.port) for sink, proxy in zip(sinks, proxies)]
     begin = time.monotonic()
     for i in range(kills):
+        before = len(stored_windows(folder)) if i else 0
         agent = Agent(folder, uploads, window=window)
-        before = 0 if not i else len(stored_windows(folder))
-        wait_for(lambda: os.path.isdir(folder) and os.listdir(folder) and len(stored_windows(folder)) >= before + windows_each,
-                 20 + 2 * window * windows_each, "windows in the store")
+        wait_for(lambda: windows_in(folder) >= before + windows_each, 100 + 2 * window * windows_each, "windows in the store")
+        processes = processes_of(agent.process.pid)
         agent.process.kill()
-        agent.process.wait(5)
-        time.sleep(0.5)
+        agent.process.wait(60)
+        wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in processes), 60, "the end of its processes")  # one of them writes the store
     expected = {window["time_ns"] for window in stored_windows(folder)}
     away, back = time.monotonic() - begin, time.monotonic()
     for proxy in proxies:

@@ -11,7 +11,7 @@ from harness import run, test
 
 @test("servers are away, the feeder is killed twice: every window arrives, in order")
 def _():
-    print("# measured:", run_away("store-away", windows=12, kills=2, interval_ms=100, catch_up_s=60, pace=50))
+    print("# measured:", run_away("store-away", windows=12, kills=2, interval_ms=100, catch_up_s=120, pace=50))
 
 
 run(needs_root=False)

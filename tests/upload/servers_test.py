@@ -29,7 +29,7 @@ def refused(function, body, why, **limits):
     raise AssertionError(f"taken, but {why}")
 
 
-def curl(*arguments, body=b"", timeout=20):
+def curl(*arguments, body=b"", timeout=100):
     done = subprocess.run(["curl", "-sS", "--noproxy", "*", "--max-time", str(timeout), "--data-binary", "@-", *arguments], input=body, capture_output=True,
                           timeout=timeout + 10)
     return done.returncode, done.stdout, done.stderr.decode()
@@ -268,20 +268,20 @@ def _():
 def _():
     sink = Sink("pyroscope")
 
-    def spoiled(fault, seconds=2):
+    def spoiled(fault, seconds=100):
         sink.server.faults.append(fault)
         begin = time.monotonic()
         status, out, err = post(sink, samples.push(), timeout=seconds)
         return status, out, time.monotonic() - begin
     assert b"429" in spoiled(Fault("status", Response(429, [("Retry-After", "7")])))[1]
-    assert spoiled(Fault("mute"))[0] == 28
+    assert spoiled(Fault("mute"), 2)[0] == 28
     assert spoiled(Fault("reset"))[0] in (52, 56)
     assert spoiled(Fault("half"))[0] == 18
-    assert spoiled(Fault("endless"))[0] == 28
-    assert spoiled(Fault("slow"))[0] == 28
+    assert spoiled(Fault("endless"), 2)[0] == 28
+    assert spoiled(Fault("slow"), 2)[0] == 28
     assert spoiled(Fault("garbage"))[0] in (1, 8, 56)
     assert spoiled(Fault("huge_headers"))[0] in (27, 56, 28)
-    spoiled(Fault("flood_1xx"))
+    spoiled(Fault("flood_1xx"), 2)
     assert sink.received.total() == 0
     assert spoiled(Fault("reset", taken=True))[0] in (52, 56) and sink.received.total() == 6
     assert spoiled(Fault("delay", seconds=1))[2] > 1
@@ -293,15 +293,15 @@ def _():
 def _():
     sink = Sink("parca")
 
-    def spoiled(fault, seconds=2):
+    def spoiled(fault, seconds=100):
         sink.server.faults.append(fault)
         return post(sink, grpc_frame(samples.write_raw()), timeout=seconds)
     assert spoiled(Fault("goaway"))[0] in (16, 56, 92)
     assert spoiled(Fault("rst_stream"))[0] == 92
-    assert spoiled(Fault("mute"))[0] == 28
+    assert spoiled(Fault("mute"), 2)[0] == 28
     answer = spoiled(Fault("reset"))
     assert answer[0] in (16, 55, 56, 92), answer
-    assert spoiled(Fault("endless"))[0] == 28
+    assert spoiled(Fault("endless"), 2)[0] == 28
     assert spoiled(Fault("half"))[0] in (16, 18, 56, 92)
     assert spoiled(Fault("garbage"))[0] != 0
     assert spoiled(Fault("huge_headers"))[0] != 0
@@ -315,10 +315,10 @@ def _():
     sink = Sink("pyroscope")
     proxy = Proxy(sink.port)
 
-    def through(mode, **settings):
+    def through(mode, seconds=100, **settings):
         proxy.set(mode, **settings)
         return post(sink, samples.push(profiles=[samples.profile([("f" * 2000 + str(i),) for i in range(10)]).SerializeToString()]), port=proxy.port,
-                    timeout=2)
+                    timeout=seconds)
     assert b" 200 " in through("pass")[1]
     assert through("refuse")[0] == 7
     status = through("accept_reset")
@@ -327,10 +327,10 @@ def _():
     taken = len(sink.received.requests)
     assert through("reset_reply", after=10)[0] in (52, 56) and len(sink.received.requests) == taken + 1
     for mode in ("black_hole", "swallow"):
-        assert through(mode)[0] == 28, mode
-    assert through("slow_reply", rate=20)[0] == 28
-    assert through("slow_reader", rate=1000)[0] == 28
-    through("half_close", after=20)
+        assert through(mode, 2)[0] == 28, mode
+    assert through("slow_reply", 2, rate=20)[0] == 28
+    assert through("slow_reader", 2, rate=1000)[0] == 28
+    through("half_close", 2, after=20)
     assert through("half_close", after=0)[0] in (1, 8, 52, 56)
     assert through("garbage")[0] in (1, 8, 56, 52)
     assert b" 418 " in through("bytes", data=b"HTTP/1.1 418 Teapot\r\nContent-Length: 0\r\n\r\n")[1]
@@ -342,7 +342,7 @@ def _():
 
 
 def subprocess_curl_by_proxy(proxy, sink):
-    done = subprocess.run(["curl", "-sS", "--max-time", "5", "-x", f"http://127.0.0.1:{proxy.port}", "-D", "-", "-H", "Content-Type: application/proto",
+    done = subprocess.run(["curl", "-sS", "--max-time", "100", "-x", f"http://127.0.0.1:{proxy.port}", "-D", "-", "-H", "Content-Type: application/proto",
                            "--data-binary", "@-", sink.url() + PATHS["pyroscope"]], input=samples.push(), capture_output=True,
                           env={**os.environ, "no_proxy": "", "NO_PROXY": ""})
     return done.returncode, done.stdout, done.stderr
