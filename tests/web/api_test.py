@@ -31,8 +31,8 @@ SERVICE = "/querier.v1.QuerierService/"
 def get(question, body=None, content_type=""):
     """(status, content type, file's name, body)"""
     if not os.path.exists("store"):
-        subprocess.run([WRITE_STORE, "store", str(WINDOWS), str(EVERY_S)], check=True, timeout=60)
-    done = subprocess.run([API_GET, "-i", "store", question, *([content_type] if content_type else [])], input=body or b"", capture_output=True, timeout=60,
+        subprocess.run([WRITE_STORE, "store", str(WINDOWS), str(EVERY_S)], check=True, timeout=200)
+    done = subprocess.run([API_GET, "-i", "store", question, *([content_type] if content_type else [])], input=body or b"", capture_output=True, timeout=200,
                           env={**os.environ, "API_NOW_MS": str(END_MS), "API_HOST": "node-1"})
     assert done.returncode in (0, 1), done.stderr
     head, _, answer = done.stdout.partition(b"\n")
@@ -195,7 +195,7 @@ def _():
     for mib in range(10, 26):
         for question in ("flame", "labels?focus=a", "timeline?by=pid", "functions", "export?format=pprof", f"diff?base_from={BEGIN_MS}&base_to={END_MS}"):
             question = f"/api/v1/{question}{'&' if '?' in question else '?'}from={BEGIN_MS}&to={END_MS}"
-            done = subprocess.run(["prlimit", f"--as={mib << 20}", API_GET, "-i", "store", question], capture_output=True, timeout=60, env={**os.environ, "API_NOW_MS": str(END_MS)})
+            done = subprocess.run(["prlimit", f"--as={mib << 20}", API_GET, "-i", "store", question], capture_output=True, timeout=200, env={**os.environ, "API_NOW_MS": str(END_MS)})
             assert done.returncode >= 0, (mib, question, done)
             head, _, body = done.stdout.partition(b"\n")
             if head.startswith(b"503"):
