@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -20,13 +19,16 @@ TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=u
 
 
 class Faults:
-    """GET /test/delay?seconds=2, /test/fail?status=503&error=TEXT&only=flame, /test/answer?only=status (body: the answer, POST), /test/clear, /test/log"""
+    """GET /test/delay?seconds=2 (at most, till /test/clear), /test/fail?status=503&error=TEXT&only=flame, /test/answer?only=status (body: the answer, POST), /test/clear, /test/log"""
 
     def __init__(self):
         self.lock = threading.Lock()
+        self.cleared = threading.Event()
         self.clear()
 
     def clear(self):
+        self.cleared.set()
+        self.cleared = threading.Event()
         self.delay, self.fail, self.answers, self.log = 0.0, None, {}, []
 
 
@@ -69,9 +71,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         faults, what = self.server.faults, url.path.rsplit("/", 1)[1]
         with faults.lock:
             faults.log.append(self.path)
-            delay, fail, fixed = faults.delay, faults.fail, faults.answers.get(what)
+            delay, fail, fixed, cleared = faults.delay, faults.fail, faults.answers.get(what), faults.cleared
         if delay and what != "status":
-            time.sleep(delay)
+            cleared.wait(delay)
         if fail and fail[2] in ("", what):
             return self.send(fail[0], "application/json", json.dumps({"error": fail[1]}).encode())
         if fixed is not None:

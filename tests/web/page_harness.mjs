@@ -7,7 +7,6 @@ import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import net from "node:net";
 import { chromium } from "playwright-core";
 
 export const repo = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
@@ -15,43 +14,35 @@ const build = path.resolve(repo, process.env.BUILD ?? "build");
 const hearth = process.env.HEARTH ?? path.join(build, "hearth");
 const screenshots = process.env.SCREENSHOTS ?? path.join(build, "tests/web/screenshots");
 
+const PATIENCE_MS = 60000; // for what is to come: a machine may stand still for seconds
 export const SIZES = { laptop: { width: 1280, height: 800 }, phone: { width: 360, height: 740 } };
 
 export function recordedStore(seconds = 12, plain = false) {
 	const store = process.env.PAGE_STORE ?? path.join(build, "tests/web/recorded/store");
 	const told = path.join(path.dirname(store), "recorded.json");
 	if (!existsSync(told)) {
-		const done = spawnSync("python3", [path.join(repo, "tests/web/record.py"), hearth, store, String(seconds), ...(plain ? ["plain"] : [])], { encoding: "utf8", timeout: 120000 });
+		const done = spawnSync("python3", [path.join(repo, "tests/web/record.py"), hearth, store, String(seconds), ...(plain ? ["plain"] : [])], { encoding: "utf8", timeout: 300000 });
 		if (done.status !== 0)
 			throw new Error(`recording failed: ${done.stderr}${done.stdout}`);
 	}
 	return { store, ...JSON.parse(readFileSync(told, "utf8")) };
 }
 
-function freePort() {
-	return new Promise(resolve => {
-		const server = net.createServer().listen(0, "127.0.0.1", () => {
-			const { port } = server.address();
-			server.close(() => resolve(port));
-		});
-	});
-}
+const pause = milliseconds => new Promise(resolve => setTimeout(resolve, milliseconds));
 
 // An agent whose windows go into the recorded store too.
 async function startAgent(store) {
-	const folder = path.dirname(store), port = await freePort();
-	const child = spawn(hearth, ["agent", "--store", store, "--window", "2", "--listen", String(port), "--config", ""], { stdio: ["ignore", "ignore", "pipe"],
+	const folder = path.dirname(store);
+	const child = spawn(hearth, ["agent", "--store", store, "--window", "2", "--listen", "127.0.0.1:0", "--config", ""], { stdio: ["ignore", "ignore", "pipe"],
 		env: { ...process.env, HEARTH_CONTROL: path.join(folder, "control.sock"), CACHE_DIRECTORY: path.join(folder, "cache"), STATE_DIRECTORY: path.join(folder, "state"), HEARTH_WINDOW_JITTER: "false" } });
 	let said = "";
 	child.stderr.on("data", data => { said += data; });
-	const url = `http://127.0.0.1:${port}`;
-	for (let tries = 0; tries < 100; tries++) {
-		const answer = await fetch(`${url}/healthz`).catch(() => null);
+	for (let tries = 0; tries < 1000 && child.exitCode === null; tries++) {
+		const url = /the page is at (http:\/\/[^/\s]+)\//.exec(said)?.[1];
+		const answer = url && await fetch(`${url}/healthz`).catch(() => null);
 		if (answer?.ok)
 			return { url, child };
-		if (child.exitCode !== null)
-			break;
-		await new Promise(resolve => setTimeout(resolve, 100));
+		await pause(100);
 	}
 	child.kill("SIGKILL");
 	throw new Error(`the agent's page does not answer: ${said.slice(-1000)}`);
@@ -65,16 +56,19 @@ export async function startServer(store) {
 		child.stdout.once("data", data => resolve(String(data).trim()));
 		child.once("exit", code => reject(new Error(`the server ended with ${code}`)));
 	});
-	const stop = () => {
+	const ended = one => one.exitCode !== null || one.signalCode !== null ? null : new Promise(resolve => one.once("exit", resolve));
+	// Till the store is nobody's any more: these tests may be run again at once.
+	const stop = async () => {
 		child.kill("SIGTERM");
 		agent?.child.kill("SIGTERM");
+		await Promise.race([Promise.all([ended(child), agent && ended(agent.child)]), pause(60000)]);
 	};
 	return { url, upstream: agent?.url, stop };
 }
 
 export async function startBrowser() {
 	const executablePath = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
-	return chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu", "--font-render-hinting=none"] });
+	return chromium.launch({ executablePath, timeout: PATIENCE_MS, args: ["--no-sandbox", "--disable-gpu", "--font-render-hinting=none"] });
 }
 
 export class Browser {
@@ -104,7 +98,7 @@ export class Browser {
 			this.problems.push(`a dialog: ${dialog.message()}`);
 			dialog.dismiss();
 		});
-		page.setDefaultTimeout(8000);
+		page.setDefaultTimeout(PATIENCE_MS);
 		await page.goto(`${this.server.url}${at}${hash ? `#${hash}` : ""}`);
 		if (wait)
 			await this.settled();
@@ -132,7 +126,7 @@ export class Browser {
 	async stop() {
 		await this.context?.close();
 		await this.browser.close();
-		this.server.stop();
+		await this.server.stop();
 	}
 
 	// All answers are there and drawn.
@@ -145,6 +139,15 @@ export class Browser {
 	async control(what, parameters = {}, body) {
 		const answer = await fetch(`${this.server.url}/test/${what}?${new URLSearchParams(parameters)}`, body === undefined ? {} : { method: "POST", body });
 		return answer.json();
+	}
+
+	// What comes to be so. is: a function, or one that promises.
+	async until(is, what) {
+		for (const end = performance.now() + PATIENCE_MS; !await is();) {
+			if (performance.now() > end)
+				throw new Error(`it is not so: ${what}`);
+			await pause(50);
+		}
 	}
 
 	// The recorded time, as an address says it.

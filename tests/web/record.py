@@ -14,7 +14,7 @@ import time
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 IS_PLAIN = sys.argv[4:] == ["plain"]
 HOSTILE_FUNCTION = "write_log" if IS_PLAIN else "<img/src=x/onerror=alert(1)>"
-UNIT = "shop.service"
+UNIT = "shop.service" if IS_PLAIN else f"shop-{os.getpid()}.service"  # two recordings may be made at a time
 HOSTILE_PROCESS = "worker" if IS_PLAIN else "<b>x\x1b[31m</b>"  # of 15 bytes a name may have
 PYTHON = "import json, re\nwhile True:\n    text = json.dumps([{'n': i, 'text': str(i) * 9} for i in range(4000)])\n    json.loads(text)\n    re.findall(r'[0-9]+9', text)\n"
 
@@ -30,9 +30,9 @@ def build(folder):
     return program
 
 
-def named(name, seconds):
+def named(name):
     """A process of that name."""
-    code = f"import ctypes, time\nctypes.CDLL(None).prctl(15, {name.encode()!r}, 0, 0, 0)\nend = time.time() + {seconds}\nwhile time.time() < end: pass\n"
+    code = f"import ctypes\nctypes.CDLL(None).prctl(15, {name.encode()!r}, 0, 0, 0)\nwhile True: pass\n"
     return [sys.executable, "-c", code]
 
 
@@ -49,22 +49,27 @@ def unit_folder():
     return None
 
 
+def wait_for(condition, what):
+    end = time.monotonic() + 100
+    while not condition():
+        if time.monotonic() > end:
+            sys.exit(f"record.py: there are no {what} after 100 s")
+        time.sleep(0.1)
+
+
 def wait_for_names(program, cache):
     """The program runs until the agent has compiled its debug information, which it does beside other work."""
     notes = subprocess.run(["readelf", "-n", program], capture_output=True, text=True, check=True).stdout
     build_id = notes.split("Build ID:")[1].split()[0]
-    warm = subprocess.Popen([program, "60"], stdout=subprocess.DEVNULL)
-    for _ in range(300):
-        if os.path.isdir(cache) and any(name.startswith(build_id) for name in os.listdir(cache)):
-            break
-        time.sleep(0.1)
+    warm = subprocess.Popen([program, "300"], stdout=subprocess.DEVNULL)
+    wait_for(lambda: os.path.isdir(cache) and any(name.startswith(build_id) for name in os.listdir(cache)), f"names of {program}")
     warm.kill()
     warm.wait()
     time.sleep(2)  # no window has both
 
 
 def leave(folder):
-    for _ in range(20):
+    for _ in range(100):
         try:
             os.rmdir(folder)
             return
@@ -89,21 +94,22 @@ def main():
             file.write("0")
 
     try:
-        time.sleep(1.5)
         wait_for_names(shop, os.path.join(folder, "cache"))
         half = seconds / 2
         begin = time.time()
         quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, preexec_fn=join if unit else None)
         others.append(subprocess.Popen([sys.executable, "-c", PYTHON], **quiet))
         others.append(subprocess.Popen(["sh", "-c", "while :; do head -c 20000000 /dev/zero | gzip -1 | wc -c; done"], **quiet))
-        others.append(subprocess.Popen(named(HOSTILE_PROCESS, seconds), **quiet))
-        first = subprocess.Popen([shop, str(max(1, int(half)))], **quiet)
+        others.append(subprocess.Popen(named(HOSTILE_PROCESS), **quiet))
+        first = subprocess.Popen([shop, "300"], **quiet)
+        others.append(first)
         time.sleep(half)
+        first.kill()
+        first.wait()
         middle = time.time()
-        second = subprocess.Popen([shop, str(max(1, int(half))), "slow"], **quiet)
+        others.append(subprocess.Popen([shop, "300", "slow"], **quiet))
         time.sleep(half)
         end = time.time()
-        others += [first, second]
     finally:
         for one in others:
             try:
@@ -115,7 +121,7 @@ def main():
             leave(unit)
         time.sleep(1.5)
         agent.send_signal(signal.SIGTERM)
-        _, errors = agent.communicate(timeout=20)
+        _, errors = agent.communicate(timeout=90)
     if agent.returncode != 0:
         sys.exit(f"record.py: the agent ended with {agent.returncode}: {errors.decode(errors='replace')[-800:]}")
     with open(os.path.join(folder, "recorded.json"), "w", encoding="utf-8") as file:
