@@ -4,7 +4,7 @@
 // that program and there is no agent. HEARTH: the binary. PAGE_STORE: a store with recorded.json beside its folder; else one is recorded. SCREENSHOTS: a folder.
 
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
@@ -18,8 +18,12 @@ const PATIENCE_MS = 60000; // for what is to come: a machine may stand still for
 export const SIZES = { laptop: { width: 1280, height: 800 }, phone: { width: 360, height: 740 } };
 
 export function recordedStore(seconds = 12, plain = false) {
-	const store = process.env.PAGE_STORE ?? path.join(build, "tests/web/recorded/store");
+	// What runs once more (tests/run) has a recording of its own: the fault may be the recording's.
+	const again = process.env.TESTS_ONLY !== undefined;
+	const store = process.env.PAGE_STORE ?? path.join(build, `tests/web/recorded${again ? "-again" : ""}/store`);
 	const told = path.join(path.dirname(store), "recorded.json");
+	if (again && !process.env.PAGE_STORE)
+		rmSync(path.dirname(store), { recursive: true, force: true });
 	if (!existsSync(told)) {
 		const done = spawnSync("python3", [path.join(repo, "tests/web/record.py"), hearth, store, String(seconds), ...(plain ? ["plain"] : [])], { encoding: "utf8", timeout: 300000 });
 		if (done.status !== 0)
