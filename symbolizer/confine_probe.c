@@ -14,7 +14,7 @@
 #include "base/scope.h"
 #include "symbolizer/zygote.h"
 
-#define DEATH_MS 2000
+#define DEATH_MS 30000 /* at once, but for a machine that is without its CPUs for a while */
 
 static const struct {
 	const char *name;

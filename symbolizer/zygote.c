@@ -18,8 +18,8 @@
 #include "symbolizer/worker.h"
 
 #define MIB		 ((uint64_t)1 << 20)
-#define ANSWER_MS	 5000 /* forking takes less than one */
-#define DEATH_MS	 200  /* that a killed process may take to be gone */
+#define ANSWER_MS	 30000 /* forking takes less than one; but a machine may be without its CPUs for seconds */
+#define DEATH_MS	 2000  /* that a killed process may take to be gone: it needs a CPU for that, and the background's gets it late on a busy machine */
 #define ANSWER_BUFFERS	 (256 << 10) /* a message of 64 KiB and its overhead fits */
 #define JOB_SOCKET	 3
 #define GROUP_TRIES	 10 /* until a process has its group */
@@ -30,7 +30,7 @@ static const struct zygote_job JOBS[ZYGOTE_JOBS] = {
 	[ZYGOTE_NAMES] = {"hearth-names", worker_run, {512 * MIB, 128 * MIB, 10, 448}, false},
 	[ZYGOTE_COMPILER] = {"hearth-compile", name_worker_run, {512 * MIB, 512 * MIB, 10, 448}, true},
 	[ZYGOTE_COMPILER_NOW] = {"hearth-compile", name_worker_run, {512 * MIB, 512 * MIB, 10, 448}, false},
-	[ZYGOTE_PROBE] = {"hearth-probe", confine_probe_run, {512 * MIB, 128 * MIB, 1, 16}, false},
+	[ZYGOTE_PROBE] = {"hearth-probe", confine_probe_run, {512 * MIB, 128 * MIB, 10, 16}, false},
 };
 
 struct zygote {
@@ -65,7 +65,7 @@ struct nursery {
 	pid_t pid; /* the zygote's own */
 	const struct zygote_options *options;
 	struct confine_filter *filter;
-	pid_t pids[ZYGOTE_PROCESSES_MAX]; /* 0: free */
+	pid_t pids[ZYGOTE_PROCESSES_MAX]; /* 0: free; -pid: killed, but not gone yet */
 };
 
 /* fd_out: -1 when none came. Returns false at the end. */
@@ -109,10 +109,19 @@ __attribute__((noreturn)) static void live(const struct nursery *n, const struct
 	_exit(job->run(JOB_SOCKET));
 }
 
+/* Those that took longer to die. */
+static void reap(struct nursery *n)
+{
+	for (size_t i = 0; i < ZYGOTE_PROCESSES_MAX; i++)
+		if (n->pids[i] < 0 && waitpid(-n->pids[i], NULL, WNOHANG) != 0)
+			n->pids[i] = 0;
+}
+
 static void fork_job(struct nursery *n, const struct order *order, int fd)
 {
 	size_t place = 0;
 
+	reap(n);
 	while (place < ZYGOTE_PROCESSES_MAX && n->pids[place])
 		place++;
 	if (order->job >= n->options->n_jobs || fd < 0 || place == ZYGOTE_PROCESSES_MAX) {
@@ -135,18 +144,17 @@ static pid_t *find_pid(struct nursery *n, pid_t pid)
 	return NULL;
 }
 
-/* One that hangs in the kernel is left to whoever comes after us. */
-static int end_process(pid_t pid)
+/* One that hangs in the kernel is looked at again later, and keeps its place until then: status -1. */
+static bool end_process(pid_t pid, int *status_out)
 {
-	int status;
-
+	*status_out = -1;
 	kill(pid, SIGKILL);
 	for (int waited = 0; waited < DEATH_MS; waited++) {
-		if (waitpid(pid, &status, WNOHANG) == pid)
-			return status;
+		if (waitpid(pid, status_out, WNOHANG) == pid)
+			return true;
 		poll(NULL, 0, 1);
 	}
-	return -1;
+	return false;
 }
 
 static void end_job(struct nursery *n, const struct order *order)
@@ -157,8 +165,8 @@ static void end_job(struct nursery *n, const struct order *order)
 		answer(n, -ESRCH, order->pid, 0);
 		return;
 	}
-	int status = end_process(*place);
-	*place = 0;
+	int status;
+	*place = end_process(order->pid, &status) ? 0 : -order->pid;
 	answer(n, 0, order->pid, status);
 }
 
@@ -185,7 +193,7 @@ __attribute__((noreturn)) static void nurse(int socket, const struct zygote_opti
 			close(fd);
 	}
 	for (size_t i = 0; i < ZYGOTE_PROCESSES_MAX; i++)
-		if (n.pids[i])
+		if (n.pids[i] > 0)
 			kill(n.pids[i], SIGKILL);
 	_exit(err < 0);
 }
