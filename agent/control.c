@@ -382,7 +382,8 @@ static int receive(int fd, char reply[CONTROL_REPLY_MAX], struct why *why)
 	for (;;) {
 		uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
 		struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-		if (now_ns >= end_ns || poll(&poll_fd, 1, (int)((end_ns - now_ns) / 1000000) + 1) == 0)
+		/* An answer that came while this process had no CPU is one. */
+		if (poll(&poll_fd, 1, now_ns < end_ns ? (int)((end_ns - now_ns) / 1000000) + 1 : 0) == 0)
 			return why_set(why, -ETIMEDOUT, "the agent did not answer within %d s", ASK_TIMEOUT_MS / 1000);
 		ssize_t got = recv(fd, reply + n, CONTROL_REPLY_MAX - 1 - n, MSG_DONTWAIT);
 		if (got < 0 && (errno == EAGAIN || errno == EINTR))
