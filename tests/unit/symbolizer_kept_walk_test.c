@@ -12,6 +12,7 @@
 #include "base/scope.h"
 #include "tests/unit/cmocka_prelude.h"
 #include "tests/unit/stack_shapes.h"
+#include "tests/unit/steady_clock.h" /* a walk has 100 ms */
 
 static struct walk_fixture fixture;
 static struct snapshot taken;
@@ -82,9 +83,6 @@ static void goes_on_as_it_began(void **state)
 	(void)state;
 	shape_signal(&taken);
 	make_walk(7);
-	/* valgrind translates libunwind at its first use, and a walk has 100 ms. */
-	for (int i = 0; RUNNING_ON_VALGRIND && i < 10 && step(stack.n - 1U, false) == -ETIME;)
-		i++;
 	assert_int_equal(kept_walk_create(&other), 0);
 	for (uint32_t n = 1; n < stack.n; n++) {
 		assert_int_equal(step(n, n > 1), 1);
@@ -239,7 +237,7 @@ static void as_deep_as_a_stack_may_be(void **state)
 
 	(void)state;
 	if (RUNNING_ON_VALGRIND)
-		skip(); /* too slow for a walk's 100 ms */
+		skip(); /* slow */
 	shape_deep(&taken, 3000);
 	walk_snapshot(&fixture, &taken, taken.n_bytes, cut);
 	assert_int_equal(cut->end, END_TOO_DEEP);
@@ -268,11 +266,7 @@ static int client_step(uint32_t n_frames, uint32_t n_wanted)
 {
 	walk.n_frames = n_frames;
 	walk.n_wanted = n_wanted;
-	int result = symbolizer_walk_step(fixture.symbolizer, &walk, &callers[0]);
-	/* valgrind translates libunwind in each new process. */
-	for (int i = 0; RUNNING_ON_VALGRIND && result == -ETIME && i < 10; i++)
-		result = symbolizer_walk_step(fixture.symbolizer, &walk, &callers[0]);
-	return result;
+	return symbolizer_walk_step(fixture.symbolizer, &walk, &callers[0]);
 }
 
 /* Whatever is looked up ahead, and wherever tables take over for some frames. */
