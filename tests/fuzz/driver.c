@@ -3,7 +3,7 @@
  *	TARGET FOLDER [-runs=N] [-max_total_time=SECONDS] [-seed=N] [-max_len=BYTES] [-timeout=SECONDS] [-first=N]
  *	TARGET FILE...		run these inputs as they are
  *
- * The files themselves are the first runs. Ends after N runs or SECONDS, whichever comes first, prints TAP, and is ended by a sanitizer, by an
+ * The files themselves are the first runs. Ends after N runs or SECONDS, whichever comes first, but not before the files have run; prints TAP, and is ended by a sanitizer, by an
  * input that takes too long, by one that allocates more than 512 MiB at once, or when all of them together took more than that. The input that did
  * it is left in ./crash-TARGET; -first=N -runs=1 repeats run N. Built with sanitizers. */
 #include <errno.h>
@@ -135,7 +135,7 @@ static int run_mutants(const struct corpus *corpus, int argc, char **argv)
 	uint8_t *bytes = malloc(capacity);
 
 	PROMISE(bytes && capacity);
-	for (now.run = first; now.run < first + runs && clock_ns(CLOCK_MONOTONIC) < end; now.run++) {
+	for (now.run = first; now.run < first + runs && (now.run < corpus->n || clock_ns(CLOCK_MONOTONIC) < end); now.run++) {
 		size_t n = make_input(corpus, now.run, bytes, capacity);
 		/* Of its exact size: sanitizers see one byte too many. */
 		uint8_t *input = fuzz_copy(bytes, n);

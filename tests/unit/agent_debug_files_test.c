@@ -124,7 +124,7 @@ static void expect_nth(struct debug_files *f, const struct debug_ask *ask, unsig
 	char content[PATH_MAX] = "";
 	int fd = -77;
 
-	alarm(5);
+	alarm(60);
 	int err = debug_files_open(f, ask, nth, &fd);
 	alarm(0);
 	if (!name) {

@@ -80,7 +80,7 @@ static int try_path(const char *path)
 	struct image_request request = request_for(getpid(), path);
 	struct opened_image opened = {.fd = -77};
 
-	alarm(5); /* a FIFO that is opened for reading waits for ever */
+	alarm(60); /* a FIFO that is opened for reading waits for ever */
 	int err = image_open(&request, &opened);
 	alarm(0);
 	if (err == 0)

@@ -103,7 +103,7 @@ static const struct jit_process *see(struct fixture *f, uint64_t window)
 {
 	uint32_t slot;
 
-	alarm(5); /* a FIFO that is opened for reading waits for ever */
+	alarm(60); /* a FIFO that is opened for reading waits for ever */
 	slot = jit_files_see(f->files, f->table, &f->process, window);
 	alarm(0);
 	assert_int_not_equal(slot, JIT_NONE);
@@ -220,10 +220,14 @@ static void the_owner_is_who_the_process_runs_as(void **state)
 {
 	struct fixture *f = *state;
 
+	int ready[2];
+	char byte;
+
 	if (!has_openat2() || geteuid() != 0)
 		skip();
 	kill(f->child, SIGKILL);
 	waitpid(f->child, NULL, 0);
+	assert_int_equal(pipe(ready), 0);
 	pid_t pid = fork();
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -232,14 +236,16 @@ static void the_owner_is_who_the_process_runs_as(void **state)
 		char path[64];
 		snprintf(path, sizeof(path), "/tmp/perf-%d.map", getpid());
 		write_map(path, "mine");
+		if (write(ready[1], "x", 1) != 1)
+			_exit(1);
 		for (;;)
 			pause();
 	}
 	f->child = f->process.tgid = pid;
 	snprintf(f->map, sizeof(f->map), "/tmp/perf-%d.map", pid);
-	while (access(f->map, F_OK) < 0)
-		usleep(1000);
-	usleep(10000);
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
 	assert_string_equal(content(f, false), "mine");
 	assert_int_equal(chown(f->map, 0, 0), 0); /* `perf` wants root's */
 	f->process.serial++;
@@ -313,11 +319,12 @@ static void a_process_that_was_gone(void **state)
 static void a_dump_is_found_by_its_mapping(void **state)
 {
 	struct fixture *f = *state;
-	char path[] = "/tmp/jit-4242.dump";
+	char path[64];
 	struct stat status;
 
 	if (!has_openat2())
 		skip();
+	snprintf(path, sizeof(path), "/tmp/jit-%d.dump", getpid()); /* this test may run twice at a time */
 	write_map(path, "JiTD");
 	assert_int_equal(stat(path, &status), 0);
 	struct task_record exec = {.type = TASK_COMM, .pid = f->child, .is_exec = true, .text = "jit", .time_ns = 5};

@@ -179,9 +179,12 @@ static int writes_to_nobody(void *context)
 	return (int)write(ends[1], "x", 1);
 }
 
+/* Whoever sees its byte knows that it runs, and that who started it waits for it. */
 static int lasts(void *context)
 {
 	(void)context;
+	if (write(ends[1], "x", 1) != 1)
+		return 1;
 	for (;;)
 		usleep(10000);
 	return 0;
@@ -271,6 +274,7 @@ static void ends_that_are_told(void **state)
 static void told_to_end(void **state)
 {
 	int status;
+	char byte;
 
 	(void)state;
 	pid_t pid = fork();
@@ -280,7 +284,7 @@ static void told_to_end(void **state)
 		int result = run(NULL, lasts, &number, &why);
 		_exit(result == 0 && number == SIGTERM ? 7 : 1);
 	}
-	usleep(200000);
+	assert_int_equal(read(ends[0], &byte, 1), 1);
 	kill(pid, SIGTERM);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 7);

@@ -64,7 +64,7 @@ static void next(struct services *s, struct service_event *event)
 {
 	struct pollfd ready = {.fd = services_fd(s), .events = POLLIN};
 
-	assert_int_equal(poll(&ready, 1, 10000), 1);
+	assert_int_equal(poll(&ready, 1, 60000), 1);
 	assert_int_equal(services_take(s, event), 0);
 }
 
@@ -125,13 +125,15 @@ static void dies_and_comes_again(void **state)
 	(void)state;
 	for (unsigned i = 1; i <= 3; i++) {
 		AUTO_CLOSE int fd = start(s, ECHO, NULL, 0);
+		uint64_t before_ns = clock_ns(CLOCK_MONOTONIC);
 		assert_int_equal(write(fd, "x", 1), 1);
 		next(s, &event);
+		uint64_t after_ns = clock_ns(CLOCK_MONOTONIC);
 		assert_true(WIFSIGNALED(event.status) && WTERMSIG(event.status) == SIGKILL);
 		assert_false(event.expected);
 		assert_int_equal(services_deaths(s, ECHO), i);
-		uint64_t left_ns = services_again_ns(s, ECHO) - clock_ns(CLOCK_MONOTONIC);
-		assert_true(left_ns <= pause_ns && left_ns + NS_PER_S > pause_ns);
+		uint64_t again_ns = services_again_ns(s, ECHO);
+		assert_true(again_ns >= before_ns + pause_ns && again_ns <= after_ns + pause_ns);
 		pause_ns *= 2;
 	}
 	/* What is wanted is no death. */
@@ -157,7 +159,7 @@ static void dies_and_comes_again(void **state)
 
 static bool is_gone(pid_t pid)
 {
-	for (int i = 0; i < 1000; i++) {
+	for (int i = 0; i < 6000; i++) {
 		if (kill(pid, 0) < 0 && errno == ESRCH)
 			return true;
 		poll(NULL, 0, 5);
@@ -180,7 +182,7 @@ static void all_end(void **state)
 	uint64_t begin_ns = clock_ns(CLOCK_MONOTONIC);
 	services_destroy(s);
 	uint64_t took_ns = clock_ns(CLOCK_MONOTONIC) - begin_ns;
-	assert_true(took_ns >= (SERVICES_GRACE_MS - 100) * NS_PER_MS && took_ns < (SERVICES_GRACE_MS + 1500) * NS_PER_MS);
+	assert_true(took_ns >= (SERVICES_GRACE_MS - 100) * NS_PER_MS && took_ns < (SERVICES_GRACE_MS + 20000) * NS_PER_MS);
 	assert_true(is_gone(echo_pid) && is_gone(stubborn_pid));
 	services_destroy(NULL);
 }
@@ -233,7 +235,7 @@ static void the_keeper_is_killed(void **state)
 	assert_int_equal(kill(parent_of(pid), SIGKILL), 0);
 	assert_true(is_gone(pid));
 	struct pollfd ready = {.fd = services_fd(s), .events = POLLIN};
-	assert_int_equal(poll(&ready, 1, 10000), 1);
+	assert_int_equal(poll(&ready, 1, 60000), 1);
 	assert_int_equal(services_take(s, &event), -EPIPE);
 	assert_int_equal(services_start(s, ECHO, NULL, 0, NULL, 0), -EPIPE);
 	assert_false(services_runs(s, ECHO));

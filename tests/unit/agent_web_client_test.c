@@ -82,7 +82,7 @@ static void say(void *context, enum log_level level, const char *text)
 
 static bool work_until(struct services *s, struct web_client *c, const char *text)
 {
-	uint64_t end_ns = clock_ns(CLOCK_MONOTONIC) + 10 * NS_PER_S;
+	uint64_t end_ns = clock_ns(CLOCK_MONOTONIC) + 60 * NS_PER_S;
 	struct service_event event;
 
 	while (clock_ns(CLOCK_MONOTONIC) < end_ns) {

