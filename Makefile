@@ -239,7 +239,7 @@ $(NAMES_FIX): tests/fixtures/names/build $(wildcard tests/fixtures/names/*.cc te
 $(B)/tests/unit/symbolizer_names_files_test: $(NAMES_FIX)
 $(B)/tests/unit/symbolizer_dwarf_line_test: UNIT_LIBS := -Wl,--wrap=name_table_add_file,--wrap=name_table_add_rows
 
-$(B)/tests/unit/agent_deferred_walk_test $(B)/tests/unit/symbolizer_kept_walk_test: UNIT_LIBS := -Wl,--wrap=clock_gettime
+$(B)/tests/unit/agent_control_test $(B)/tests/unit/agent_deferred_walk_test $(B)/tests/unit/symbolizer_kept_walk_test: UNIT_LIBS := -Wl,--wrap=clock_gettime
 $(B)/tests/unit/server-upload_shape_memory_test $(B)/tests/unit/pprof_memory_test: UNIT_LIBS := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 
 .PHONY: unit-programs

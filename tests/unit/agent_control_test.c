@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -114,6 +115,28 @@ static void asks(struct control *c, const char *line, struct asking *a, uint64_t
 	munmap(shared, sizeof(*shared));
 }
 
+/* Linked with --wrap: for an asker who has no CPU from when he asked until long after he was answered. */
+static _Atomic bool *answered; /* shared with him; NULL: everybody has the real clock */
+
+int __real_clock_gettime(clockid_t clock, struct timespec *time_out);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *time_out);
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *time_out)
+{
+	static bool has_asked;
+
+	int err = __real_clock_gettime(clock, time_out);
+	if (!answered)
+		return err;
+	if (has_asked) {
+		while (!atomic_load(answered))
+			usleep(1000);
+		time_out->tv_sec += 3600;
+	}
+	has_asked = true;
+	return err;
+}
+
 static struct control *open_good(void)
 {
 	struct control *c = NULL;
@@ -154,6 +177,32 @@ static void conversation(void **state)
 	asks(NULL, "status", &a, &rate_hz);
 	assert_int_equal(a.err, -ENOENT);
 	control_close(NULL);
+}
+
+static void an_asker_without_a_cpu(void **state)
+{
+	_Atomic bool *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct control *c = open_good();
+	uint64_t rate_hz = 19;
+	int status;
+
+	(void)state;
+	assert_true(shared != MAP_FAILED);
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct asking a = {.line = "rate 99 5"};
+		answered = shared;
+		ask(&a);
+		_exit(a.err == 0 ? 0 : 1);
+	}
+	while (waitpid(pid, &status, WNOHANG) == 0) {
+		control_work(c, clock_ns(CLOCK_MONOTONIC), serve_rate, &rate_hz);
+		atomic_store(shared, rate_hz == 99);
+		usleep(200);
+	}
+	assert_int_equal(status, 0);
+	control_close(c);
+	munmap((void *)shared, sizeof(*shared));
 }
 
 static int connect_raw(void)
@@ -352,7 +401,7 @@ static int remove_folder(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(lines),	  cmocka_unit_test(replies),   cmocka_unit_test(conversation), cmocka_unit_test(bad_clients),
+		cmocka_unit_test(lines),	  cmocka_unit_test(replies),   cmocka_unit_test(conversation), cmocka_unit_test(an_asker_without_a_cpu), cmocka_unit_test(bad_clients),
 		cmocka_unit_test(no_descriptors), cmocka_unit_test(strangers), cmocka_unit_test(places),
 	};
 
