@@ -135,17 +135,59 @@ def build(source, output, *flags, compiler="gcc"):
     return os.path.abspath(output)
 
 
-def hearth(*arguments, timeout=60, **options):
+def hearth(*arguments, timeout=200, **options):
     return subprocess.run([HEARTH, *arguments], capture_output=True, text=True, timeout=timeout, **options)
 
 
-def record(*arguments, timeout=60):
+def record(*arguments, timeout=200):
     """hearth record --json: the summary. Asserts success and the accounting identity."""
     done = hearth("record", "--json", *arguments, timeout=timeout)
-    assert done.returncode == 0, (done.returncode, done.stderr)
-    summary = json.loads(done.stdout)
+    return summary_of(done.returncode, done.stdout, done.stderr)
+
+
+def summary_of(status, output, errors):
+    assert status == 0, (status, errors)
+    summary = json.loads(output)
     check_identity(summary)
     return summary
+
+
+class Recording:
+    """hearth record beside the test, which samples when this is made, until end()."""
+
+    def __init__(self, *arguments, **options):
+        self.log_name = f"recording-{time.monotonic_ns()}.log"
+        with open(self.log_name, "w") as log:
+            self.process = spawn(HEARTH, "record", "--json", *arguments, stdout=subprocess.PIPE, stderr=log, text=True, **options)
+        wait_for(lambda: "hearth: sampling " in self.log() or self.process.poll() is not None, 100, "the begin of sampling")
+        assert "hearth: sampling " in self.log(), self.log()
+
+    def log(self):
+        with open(self.log_name) as log:
+            return log.read()
+
+    def end(self, how=signal.SIGINT):
+        """The summary, as by Ctrl-C. how: None waits for what is sampled."""
+        if how:
+            self.process.send_signal(how)
+        output, _ = self.process.communicate(timeout=200)
+        return summary_of(self.process.returncode, output, self.log())
+
+
+def cpu_s(pid):
+    """CPU time that a process has used."""
+    with open(f"/proc/{pid}/stat") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def record_while(processes, seconds, *arguments):
+    """A recording that lasts until each of the processes has used so many seconds of CPU in it: a time tells nothing of how many samples
+    there are, on a machine whose CPUs others take. The summary, and what was said."""
+    recording = Recording(*arguments)
+    begin = {pid: cpu_s(pid) for pid in processes}
+    wait_for(lambda: all(cpu_s(pid) - begin[pid] >= seconds for pid in processes), 120, f"{seconds} s of CPU")
+    return recording.end(), recording.log()
 
 
 def check_identity(summary):
@@ -196,9 +238,22 @@ def end_spawned():
 
 
 def wait_for(condition, seconds, what):
+    """What the condition returns, as soon as it is true. It is looked at once more behind the end, which may have come while nothing ran."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return
+    while True:
+        late = time.monotonic() >= end
+        found = condition()
+        if found:
+            return found
+        if late:
+            raise AssertionError(f"timed out after {seconds} s: {what}")
         time.sleep(0.05)
-    raise AssertionError(f"timed out after {seconds} s: {what}")
+
+
+def file_holds(path, words, times=1):
+    """Has this been written so often? For what is written by somebody else."""
+    try:
+        with open(path) as file:
+            return file.read().count(words) >= times
+    except FileNotFoundError:
+        return False

@@ -1,18 +1,18 @@
-/* Recursion to a chosen depth, busy at the bottom: deep DEPTH SECONDS. */
+/* Recursion to a chosen depth, busy at the bottom: deep DEPTH SECONDS (of CPU). */
 #include <stdint.h>
 #include <stdlib.h>
 #include <time.h>
 
 static volatile uint64_t sink;
 
-__attribute__((noinline)) static void bottom(time_t end)
+__attribute__((noinline)) static void bottom(clock_t end)
 {
-	while (time(NULL) < end)
+	while (clock() < end)
 		for (int i = 0; i < 1000000; i++)
 			sink += (uint64_t)i;
 }
 
-__attribute__((noinline)) static void down(int depth, time_t end)
+__attribute__((noinline)) static void down(int depth, clock_t end)
 {
 	volatile char frame[32];
 
@@ -26,6 +26,6 @@ __attribute__((noinline)) static void down(int depth, time_t end)
 
 int main(int argc, char **argv)
 {
-	down(argc > 1 ? atoi(argv[1]) : 1, time(NULL) + (argc > 2 ? atoi(argv[2]) : 10));
+	down(argc > 1 ? atoi(argv[1]) : 1, clock() + (argc > 2 ? atoi(argv[2]) : 10) * CLOCKS_PER_SEC);
 	return 0;
 }

@@ -3,7 +3,7 @@
  *   jit none|map|memfd|dump|half|fork|replace|churn SECONDS
  *
  * none: tells nothing. map: /tmp/perf-PID.map. memfd: the same, with the code in a memfd. dump: jit-PID.dump in the working folder, with lines.
- * half: the map's last line ends when half of the time is over. fork: a child runs the code. replace: other code in the same place at half time, in the
+ * half: the map's last line ends when half of the time, which is CPU time, is over. fork: a child runs the code. replace: other code in the same place at half time, in the
  * dump. churn: the map is written anew again and again. x86-64 only. */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -31,6 +31,14 @@ static uint64_t now_ns(void)
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
@@ -131,10 +139,10 @@ static void write_dump(void)
 
 static void run(double seconds, void (*often)(void))
 {
-	uint64_t end_ns = now_ns() + (uint64_t)(seconds * 1e9);
+	uint64_t end_ns = cpu_ns() + (uint64_t)(seconds * 1e9);
 	void (*outer)(uint64_t, const uint8_t *) = (void (*)(uint64_t, const uint8_t *))(uintptr_t)(code + OUTER);
 
-	while (now_ns() < end_ns) {
+	while (cpu_ns() < end_ns) {
 		outer(20000000, code);
 		if (often)
 			often();

@@ -1,4 +1,4 @@
-/* Burns CPU in two threads of one name, for so many seconds (argument). Prints their ids. */
+/* Burns CPU in two threads of one name, for so many seconds of both's CPU (argument). Prints their ids. */
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -6,7 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static time_t end;
+static clock_t end;
 
 static void *burn(void *argument)
 {
@@ -16,7 +16,7 @@ static void *burn(void *argument)
 	pthread_setname_np(pthread_self(), "worker");
 	printf("%d\n", (int)gettid());
 	fflush(stdout);
-	while (time(NULL) < end)
+	while (clock() < end)
 		for (int i = 0; i < 1000000; i++)
 			sum += (uint64_t)i;
 	return NULL;
@@ -26,7 +26,7 @@ int main(int argc, char **argv)
 {
 	pthread_t ids[2];
 
-	end = time(NULL) + (argc > 1 ? atoi(argv[1]) : 1);
+	end = clock() + (argc > 1 ? atoi(argv[1]) : 1) * CLOCKS_PER_SEC;
 	for (int i = 0; i < 2; i++)
 		pthread_create(&ids[i], NULL, burn, NULL);
 	for (int i = 0; i < 2; i++)

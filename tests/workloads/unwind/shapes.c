@@ -1,4 +1,4 @@
-/* Stacks of shapes that are hard to walk, each busy at its end: shapes SHAPE [SECONDS]. Built without frame pointers.
+/* Stacks of shapes that are hard to walk, each busy at its end: shapes SHAPE [SECONDS of CPU]. Built without frame pointers.
  * The chain of functions that a profiler must see is written above each shape, outermost first. */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -21,7 +22,7 @@ static uint64_t now_ns(void)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
@@ -188,7 +189,7 @@ APART static void shape_fork(void)
 		child_work();
 		_exit(0);
 	}
-	usleep((useconds_t)((end_ns - now_ns()) / 1000 + 100000));
+	wait(NULL);
 	sink++;
 }
 
