@@ -37,7 +37,7 @@ def split_static():
 
 
 def check_split(program, name):
-    record("-F", "997", "-o", "split.folded", "--", program, "3")
+    record("-F", "997", "-o", "split.folded", "--", program, "2")
     stacks = folded("split.folded")
     assert all(names[0] in (name, "hearth") for names, _ in stacks), stacks[:3]
     seventy, thirty = share(stacks, "spend_70"), share(stacks, "spend_30")
@@ -127,19 +127,22 @@ def cpp():
     assert hearth("agent", "--demangle", "long").returncode == 2
 
 
+def setting(path):
+    with open("/proc/sys/" + path) as file:
+        return file.read().strip()
+
+
 @test("BPF programs and trampolines have names", alone=True)
 def bpf_programs():
     subprocess.run(["clang", "-target", "bpf", "-O2", "-g", "-I/usr/include/x86_64-linux-gnu", "-c", os.path.join(WORKLOADS, "traced.bpf.c"),
                     "-o", "traced.o"], check=True)
     program = build("traced.c", "traced", "-O2", "-lbpf")
-    load = spawn(program, "traced.o", "60", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    time.sleep(1)
+    load = spawn(program, "traced.o", "600", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    if "0" in (setting("net/core/bpf_jit_kallsyms"), setting("net/core/bpf_jit_enable")):
+        raise Skip("net.core.bpf_jit_kallsyms or bpf_jit_enable is 0")
+    wait_for(lambda: load.poll() is not None or file_holds("/proc/kallsyms", "_hearth_run\t[bpf]"), 60, "the programs' names")
     assert load.poll() is None, load.returncode
-    with open("/proc/kallsyms") as symbols:
-        text = symbols.read()
-    if "_hearth_run\t[bpf]" not in text:
-        raise Skip("net.core.bpf_jit_kallsyms is 0")
-    record("-F", "997", "-p", str(load.pid), "-d", "3", "-o", "traced.folded")
+    record_while([load.pid], 1.5, "-F", "997", "-p", str(load.pid), "-o", "traced.folded")
     load.kill()  # not before its names were looked up
     has_fentry = "fentry" in load.communicate()[0]
     stacks = folded("traced.folded")
@@ -155,7 +158,7 @@ def bpf_programs():
 
 @test("kernel addresses are in profiles only when they are asked for")
 def kernel_addresses():
-    program = ["dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=500000"]
+    program = ["dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=1000000"]
     for options, expected in (([], False), (["--kernel-addresses"], True)):
         record("-F", "997", *options, "-o", "addresses.pb.gz", "--", *program)
         raw = gzip.open("addresses.pb.gz").read()
@@ -185,8 +188,8 @@ def storm():
 @test("-p samples that process only; threads included")
 def pids():
     program = build("busy.c", "busy_p", "-O2")
-    wanted, other = spawn(program, "8"), spawn(build("busy.c", "busy_other", "-O2"), "8")
-    summary = record("-p", str(wanted.pid), "-F", "199", "-d", "2", "-o", "p.folded")
+    wanted, other = spawn(program, "120"), spawn(build("busy.c", "busy_other", "-O2"), "120")
+    summary, _ = record_while([wanted.pid, other.pid], 0.7, "-p", str(wanted.pid), "-F", "199", "-o", "p.folded")
     stacks = folded("p.folded")
     assert stacks and {names[0] for names, _ in stacks} == {"busy_p"}, stacks[:3]
     assert summary["filtered"] > 0, summary
@@ -197,10 +200,10 @@ def pids():
 
 @test("-p ends when the process ends")
 def pid_ends():
-    process = spawn(build("busy.c", "busy_e", "-O2"), "2")
-    begin = time.monotonic()
-    record("-p", str(process.pid), "-o", "e.folded")
-    assert time.monotonic() - begin < 6
+    process = spawn(build("busy.c", "busy_e", "-O2"), "120")
+    recording = Recording("-p", str(process.pid), "-o", "e.folded")
+    process.kill()
+    recording.end(None)  # nobody has waited for the process: it is a zombie
     process.wait()
 
 
@@ -208,11 +211,12 @@ def pid_ends():
 def inherit():
     program = build("busy.c", "busy_i", "-O2")
     for options, expected in ((["--inherit"], True), ([], False)):
-        shell = spawn("sh", "-c", f"sleep 1; {program} 3; true")
-        record("-p", str(shell.pid), *options, "-F", "199", "-d", "3", "-o", "i.folded")
+        shell = spawn("sh", "-c", f"read go; {program} 1; true", stdin=subprocess.PIPE, text=True)
+        recording = Recording("-p", str(shell.pid), *options, "-F", "199", "-o", "i.folded")
+        shell.communicate("go\n")
+        recording.end(None)
         names = {names[0] for names, _ in folded("i.folded")}
         assert ("busy_i" in names) == expected, (options, names)
-        shell.wait()
 
 
 @test("--cgroup samples what runs below it")
@@ -226,13 +230,13 @@ def cgroup():
         os.makedirs(folder + "/inner")
     except OSError as error:
         raise Skip(f"no cgroup can be made: {error}")
-    inside, outside = spawn(build("busy.c", "busy_in", "-O2"), "20"), spawn(build("busy.c", "busy_out", "-O2"), "20")
+    inside, outside = spawn(build("busy.c", "busy_in", "-O2"), "120"), spawn(build("busy.c", "busy_out", "-O2"), "120")
     try:
         with open(folder + "/inner/cgroup.procs", "w") as file:
             file.write(str(inside.pid))
-        summary = record("--cgroup", os.path.basename(folder), "-F", "199", "-d", "2", "-o", "cg.folded")
+        summary, _ = record_while([inside.pid, outside.pid], 0.7, "--cgroup", os.path.basename(folder), "-F", "199", "-o", "cg.folded")
         assert {names[0] for names, _ in folded("cg.folded")} == {"busy_in"}, folded("cg.folded")[:3]
-        assert summary["filtered"] > 100, summary
+        assert summary["filtered"] > 35, summary
     finally:
         for process in (inside, outside):
             process.kill()
@@ -252,11 +256,15 @@ def command():
 
 @test("Ctrl-C ends early and still writes the file")
 def interrupt():
-    process = spawn(HEARTH, "record", "-d", "60", "-o", "int.folded", stderr=subprocess.PIPE, text=True)
-    time.sleep(2)
+    with open("int.log", "w") as log:
+        process = spawn(HEARTH, "record", "-d", "600", "-o", "int.folded", stderr=log)
+    wait_for(lambda: file_holds("int.log", "hearth: sampling "), 60, "the begin")
+    time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=10)
-    assert process.returncode == 0, errors
+    status = process.wait(100)
+    with open("int.log") as log:
+        errors = log.read()
+    assert status == 0, errors
     assert os.path.exists("int.folded") and "samples of" in errors, errors
 
 
@@ -302,22 +310,25 @@ def record_tracepoint():
 @test("two busy CPUs at 997 Hz: every tick is there", alone=True)
 def two_busy():
     program = build("busy.c", "busy_2", "-O2")
-    load = [spawn(program, "30") for _ in range(os.cpu_count())]
+    load = [spawn(program, "300") for _ in range(os.cpu_count())]
+    begin = time.monotonic()
     summary = record("-F", "997", "-d", "5", "-o", "two.folded")
+    took = time.monotonic() - begin
     for process in load:
         process.kill()
         process.wait()
     expected = summary["ticks_expected"]
-    assert abs(expected - 5 * 997 * summary["cpus"]) < 0.02 * expected, summary
+    assert 0.98 * 5 * 997 * summary["cpus"] < expected < 1.02 * took * 997 * summary["cpus"], (took, summary)
     # A virtual machine's host may take a CPU away for longer than a period: such ticks are missed, not lost unseen.
     assert summary["samples"] + summary["idle"] + sum(summary["dropped"].values()) >= 0.99 * expected, summary
-    assert summary["samples"] > 0.9 * expected, summary
+    missed = summary["dropped"].get("missed", 0)
+    assert summary["samples"] > 0.9 * (expected - missed - summary["idle"]) and summary["samples"] > 0.2 * expected, summary
 
 
 @test("at 9,973 Hz what is lost is counted", alone=True)
 def fast():
     program = build("busy.c", "busy_9", "-O2")
-    load = [spawn(program, "30") for _ in range(os.cpu_count())]
+    load = [spawn(program, "300") for _ in range(os.cpu_count())]
     done = hearth("record", "--json", "-F", "9973", "-d", "3", "-o", "fast.folded")
     for process in load:
         process.kill()
@@ -336,9 +347,8 @@ def hotplug():
     if not os.path.exists(online):
         raise Skip("CPU 1 cannot be taken offline here")
     program = build("busy.c", "busy_h", "-O2")
-    recorder = spawn(HEARTH, "record", "--json", "-F", "199", "-d", "7", "-o", "hot.folded", stdout=subprocess.PIPE,
-                     stderr=subprocess.PIPE, text=True)
-    time.sleep(1.5)
+    recording = Recording("-F", "199", "-o", "hot.folded")
+    time.sleep(0.5)
     try:
         with open(online, "w") as file:
             file.write("0")
@@ -347,22 +357,26 @@ def hotplug():
         with open(online, "w") as file:
             file.write("1")
     time.sleep(2)
-    load = spawn("taskset", "-c", "1", program, "2")
-    load.wait()
-    output, errors = recorder.communicate(timeout=30)
-    summary = json.loads(output)
-    check_identity(summary)
+    subprocess.run(["taskset", "-c", "1", program, "2"], check=True)
+    summary = recording.end()
     samples = sum(count for names, count in folded("hot.folded") if names[0] == "busy_h")
-    assert samples > 150, (samples, summary, errors)
+    assert samples > 150, (samples, summary, recording.log())
 
 
 @test("nothing stays in the kernel", alone=True)
 def clean():
-    def programs():
-        listing = subprocess.run(["/usr/sbin/bpftool", "prog", "show"], capture_output=True, text=True).stdout
-        return sum("name sample_" in line or "name follow_fork" in line for line in listing.splitlines())
-    record("-d", "1", "-o", "clean.folded")
-    wait_for(lambda: programs() == 0, 5, "programs of a finished recording")
+    def loaded():
+        listing = subprocess.run(["/usr/sbin/bpftool", "prog", "show"], capture_output=True, text=True, check=True).stdout
+        return set(re.findall(r"^(\d+):", listing, re.M))
+    recording = Recording("-o", "clean.folded")
+    # By their ids: other hearths have programs of these names.
+    folder, own = f"/proc/{recording.process.pid}/fdinfo", set()
+    for fd in os.listdir(folder):
+        with open(f"{folder}/{fd}") as info:
+            own |= set(re.findall(r"^prog_id:\s+(\d+)", info.read(), re.M))
+    assert own and own <= loaded(), (own, loaded())
+    recording.end()
+    wait_for(lambda: not own & loaded(), 60, "programs of a finished recording")
 
 
 def refused(status, words, *arguments, **options):
@@ -396,8 +410,8 @@ def usage():
 @test("what cannot work is one line that names the remedy, status 1, and no file")
 def failures():
     refused(1, "no process 999999", "-p", "999999", "-d", "1", "-o", "x.folded")
-    thread = spawn("python3", "-c", "import threading, time\nthreading.Thread(target=time.sleep, args=(20,)).start()")
-    wait_for(lambda: len(os.listdir(f"/proc/{thread.pid}/task")) > 1, 5, "a thread")
+    thread = spawn("python3", "-c", "import threading, time\nthreading.Thread(target=time.sleep, args=(600,)).start()")
+    wait_for(lambda: len(os.listdir(f"/proc/{thread.pid}/task")) > 1, 60, "a thread")
     tid = next(tid for tid in os.listdir(f"/proc/{thread.pid}/task") if int(tid) != thread.pid)
     refused(1, f"-p {thread.pid}", "-p", tid, "-d", "1", "-o", "x.folded")
     thread.kill()
@@ -426,7 +440,7 @@ def unprivileged():
 def hidden(path, *command):
     """Run a command where a file reads as empty."""
     return subprocess.run(["unshare", "-m", "sh", "-c", f"mount --bind /dev/null {path} && exec \"$@\"", "sh", *command],
-                          capture_output=True, text=True, timeout=60)
+                          capture_output=True, text=True, timeout=200)
 
 
 @test("without type information: one line with the remedy")
