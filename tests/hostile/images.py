@@ -3,8 +3,10 @@ at CODE (tests/hostile/mapped.c jumps there), so that it is sampled like any oth
 
 IMAGES: name -> function(path); tests/hostile/images.py FOLDER writes them all.
 """
+import fcntl
 import lzma
 import os
+import shutil
 import struct
 import sys
 import zlib
@@ -524,10 +526,24 @@ def plain(path):
     elf.write(path)
 
 
+def write_all(folder):
+    """Unless they are there, and newer than this script. Two programs may want them at a time: the second waits for the first."""
+    folder = os.path.abspath(folder)
+    stamp = os.path.join(folder, ".written")
+    os.makedirs(os.path.dirname(folder), exist_ok=True)
+    with open(folder + ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.path.exists(stamp) and os.stat(stamp).st_mtime >= os.stat(os.path.abspath(__file__)).st_mtime:
+            return
+        shutil.rmtree(folder, True)
+        os.makedirs(folder)
+        for name, write in IMAGES.items():
+            write(os.path.join(folder, name))
+        open(stamp, "w").close()
+
+
 def main():
-    os.makedirs(sys.argv[1], exist_ok=True)
-    for name, write in IMAGES.items():
-        write(os.path.join(os.path.abspath(sys.argv[1]), name))
+    write_all(sys.argv[1])
 
 
 if __name__ == "__main__":
