@@ -24,7 +24,7 @@ int main(int argc, char **argv)
 """
 GO = r"""
 package main
-import ("os"; "runtime/pprof"; "time")
+import ("os"; "runtime/pprof"; "syscall")
 var x int
 //go:noinline
 func busy(n int) { for i := 0; i < n; i++ { x += i } }
@@ -33,7 +33,10 @@ func outer() { busy(1000000) }
 func main() {
 	file, _ := os.Create("go.pb.gz")
 	pprof.StartCPUProfile(file)
-	for end := time.Now().Add(700 * time.Millisecond); time.Now().Before(end); { outer() }
+	for used := (syscall.Rusage{}); used.Utime.Nano() < 600e6; { // of CPU, too
+		outer()
+		syscall.Getrusage(syscall.RUSAGE_SELF, &used)
+	}
 	pprof.StopCPUProfile()
 }
 """
@@ -358,7 +361,7 @@ def on_terminal(columns, *arguments, **variables):
             break
         text += part
     os.close(leader)
-    return text.decode().replace("\r\n", "\n"), process.wait(10)
+    return text.decode().replace("\r\n", "\n"), process.wait(60)
 
 
 @test("on a terminal: colours unless NO_COLOR, lines that fit, no picture")
@@ -422,20 +425,23 @@ def hostile_names():
 
 
 class Stored:
-    """A store that an agent wrote, of some seconds of spin: hot and cold first, then hot alone."""
+    """A store that an agent wrote, of some seconds of spin: hot and cold first, then, in other windows, hot alone."""
     folder = None
 
     @classmethod
     def get(cls):
         if not cls.folder:
             agent = spawn(HEARTH, "agent", "--store", "stored", "--window", "1", "-F", "199", "--max-cpu", "50", stderr=open("agent.log", "w"))
-            wait_for(lambda: "window" in open("agent.log").read(), 20, "the first window")
-            spawn(spin(), "2500").wait()
+            wait_for(lambda: file_holds("agent.log", "stored in"), 60, "the first window")
+            cls.began = time.time()
+            subprocess.run([spin(), "2000"], check=True)
+            stored = open("agent.log").read().count("stored in")
+            wait_for(lambda: file_holds("agent.log", "stored in", stored + 2), 60, "a window that begins behind it")
             cls.changed = time.time()
-            spawn(spin(), "2500", "more").wait()
-            time.sleep(1.2)
+            subprocess.run([spin(), "2000", "more"], check=True)
+            cls.ended = time.time()
             agent.send_signal(signal.SIGTERM)
-            assert agent.wait(10) == 0, open("agent.log").read()
+            assert agent.wait(60) == 0, open("agent.log").read()
             cls.folder = os.path.abspath("stored")
         return cls.folder
 
@@ -447,7 +453,7 @@ def query(*arguments):
 @test("query: what ran, from a store: text, filters, pictures, files, and the same as the profile says that it writes")
 def queries():
     folder = Stored.get()
-    text = ok("query", "--store", folder, "--from", "-5m")
+    text = ok("query", "--store", folder, "--from", "-1h")
     assert re.match(r"of +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d to ", text) and "inner  (spin)" in text and "ticks=" in text, text
     ok("query", "--store", folder, "--process", "spin", "-o", "q.pb.gz")
     ok("query", "--store", folder, "--process", "spin", "-o", "q.svg")
@@ -473,8 +479,8 @@ def queries():
 @test("query: two ranges compared")
 def query_diff():
     folder = Stored.get()
-    at = Stored.changed
-    arguments = ["--from", f"@{at + 0.3:.3f}", "--to", f"@{at + 2.3:.3f}", "--diff-from", f"@{at - 2.3:.3f}"]
+    began, at, ended = Stored.began, Stored.changed, Stored.ended
+    arguments = ["--from", f"@{at:.3f}", "--to", f"@{ended:.3f}", "--diff-from", f"@{began:.3f}", "--diff-to", f"@{at - 0.1:.3f}"]
     found = query("--process", "spin", *arguments)
     before, now = found["base"]["total"], found["profile"]["total"]
     rows = {f["name"]: f for f in found["functions"]}
@@ -484,7 +490,9 @@ def query_diff():
     text = ok("query", "--store", folder, *arguments)
     assert re.match(r"now .*\ncpu .*\nbefore .*\ncpu ", text), text
     ok("query", "--store", folder, *arguments, "-o", "range.svg")
-    assert query("--process", "spin", "--from", f"@{at + 0.3:.3f}", "--to", f"@{at + 2.3:.3f}", "--diff-to", f"@{at - 0.3:.3f}")["base"]["total"] == before
+    # The base is as long as the range, when only one of its ends is said.
+    now = ["--process", "spin", "--from", f"@{at:.3f}", "--to", f"@{at + 1.5:.3f}"]
+    assert query(*now, "--diff-to", f"@{began + 1.8:.3f}")["base"]["total"] == query(*now, "--diff-from", f"@{began + 0.3:.3f}")["base"]["total"] > 0
 
 
 @test("query: no store, an empty one, a time without windows, a name that is not there")
@@ -512,15 +520,17 @@ def query_refused():
 
 @test("query beside a running agent: it reads while windows are written, and leaves nothing")
 def beside_agent():
-    spawn(spin(), "15000")  # an idle machine has windows without samples
+    load = spawn(spin(), "100000")  # an idle machine has windows without samples
     agent = spawn(HEARTH, "agent", "--store", "live", "--window", "0.3", "-F", "99", stderr=open("live.log", "w"))
-    wait_for(lambda: open("live.log").read().count("stored in") >= 2, 20, "windows")
+    wait_for(lambda: file_holds("live.log", "stored in", 2), 60, "windows")
     totals = []
     for _ in range(5):
         totals.append(json.loads(ok("query", "--store", "live", "--json"))["profile"]["samples"])
         time.sleep(0.3)
     agent.send_signal(signal.SIGTERM)
-    assert agent.wait(10) == 0 and "lost" not in open("live.log").read()
+    assert agent.wait(60) == 0 and "lost" not in open("live.log").read()
+    load.kill()
+    load.wait()
     assert totals == sorted(totals), totals
     before = sorted(os.listdir("live"))
     ok("query", "--store", "live")
@@ -591,9 +601,9 @@ def interrupted():
     for number in (signal.SIGINT, signal.SIGTERM):
         hold = os.open("slow", os.O_RDWR)
         process = spawn(HEARTH, "flame", "-o", "out/x.svg", "slow", stderr=subprocess.PIPE)
-        wait_for(lambda: os.listdir("out"), 10, "the unfinished file")
+        wait_for(lambda: os.listdir("out"), 60, "the unfinished file")
         process.send_signal(number)
-        assert process.wait(10) == -number and not os.listdir("out"), (process.returncode, os.listdir("out"))
+        assert process.wait(60) == -number and not os.listdir("out"), (process.returncode, os.listdir("out"))
         os.close(hold)
 
 

@@ -114,15 +114,15 @@ def zsh():
     shutil.copy(script("zsh"), "functions/_hearth")
     terminal = Terminal("zsh", "-f", "-i", rows=50, columns=120, HOME=os.getcwd(), PS1="ready> ")
     try:
-        terminal.wait("ready>", 10)
+        terminal.wait("ready>", 60)
         terminal.keys(f"fpath=({os.getcwd()}/functions $fpath); autoload -Uz compinit; compinit -u -D; hearth() {{ :; }}; echo loa''ded\n")
-        terminal.wait("loaded", 20)
+        terminal.wait("loaded", 60)
         terminal.keys("hearth rec\t")
-        terminal.wait("hearth record", 10)
+        terminal.wait("hearth record", 60)
         terminal.keys("\x15hearth top --so\tto\t")
-        terminal.wait("--sort=total", 10)
+        terminal.wait("--sort=total", 60)
         terminal.keys("\x15hearth control pau\t")
-        terminal.wait("hearth control pause", 10)
+        terminal.wait("hearth control pause", 60)
     finally:
         terminal.close()
 

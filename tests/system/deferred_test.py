@@ -9,7 +9,7 @@ from harness import *
 @test("a CFA expression that tables have no form for: libunwind finishes the stack")
 def odd():
     program = build("odd.c", "odd", "-O2", "-fomit-frame-pointer")
-    summary = record("-F", "499", "-o", "odd.folded", "--", program, "3")
+    summary = record("-F", "499", "-o", "odd.folded", "--", program, "2")
     stacks = folded("odd.folded")
     for inner in ("odd_frame", "odd_inner"):
         assert share(stacks, inner) > 0.2, stacks[:5]
@@ -36,7 +36,7 @@ def bare_root(folder, *, matching):
 
 def bare_stacks(folder, **options):
     root = bare_root(folder, **options)
-    record("-F", "199", "-o", "bare.folded", "--", "chroot", root, "/bare", timeout=100)
+    record("-F", "199", "-o", "bare.folded", "--", "chroot", root, "/bare")
     return [(names, count) for names, count in folded("bare.folded") if "bare_inner" in names]
 
 
@@ -58,7 +58,7 @@ def wrong_debug_file():
 @test("hand-written code without CFI and frame pointer: its caller is inferred, and marked")
 def inferred():
     program = build("bare_loop.c", "hand_loop", "-O2", "-fomit-frame-pointer")
-    summary = record("-F", "499", "-o", "loop.folded", "--", program, "3")
+    summary = record("-F", "499", "-o", "loop.folded", "--", program, "2")
     stacks = [(names, count) for names, count in folded("loop.folded") if "bare_loop" in names]
     total = sum(count for _, count in stacks)
     whole = sum(count for names, count in stacks
