@@ -153,12 +153,12 @@ def summary_of(status, output, errors):
 
 
 class Recording:
-    """hearth record beside the test, which samples when this is made, until end()."""
+    """hearth record beside the test, which samples when this is made, until end(). json: with a summary; else its text is in the log."""
 
-    def __init__(self, *arguments, **options):
-        self.log_name = f"recording-{time.monotonic_ns()}.log"
+    def __init__(self, *arguments, json=True, **options):
+        self.json, self.log_name = json, f"recording-{time.monotonic_ns()}.log"
         with open(self.log_name, "w") as log:
-            self.process = spawn(HEARTH, "record", "--json", *arguments, stdout=subprocess.PIPE, stderr=log, text=True, **options)
+            self.process = spawn(HEARTH, "record", *["--json"] * json, *arguments, stdout=subprocess.PIPE, stderr=log, text=True, **options)
         wait_for(lambda: "hearth: sampling " in self.log() or self.process.poll() is not None, 100, "the begin of sampling")
         assert "hearth: sampling " in self.log(), self.log()
 
@@ -171,7 +171,10 @@ class Recording:
         if how:
             self.process.send_signal(how)
         output, _ = self.process.communicate(timeout=200)
-        return summary_of(self.process.returncode, output, self.log())
+        if self.json:
+            return summary_of(self.process.returncode, output, self.log())
+        assert self.process.returncode == 0, self.log()
+        return None
 
 
 def cpu_s(pid):
@@ -181,10 +184,10 @@ def cpu_s(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def record_while(processes, seconds, *arguments):
+def record_while(processes, seconds, *arguments, json=True):
     """A recording that lasts until each of the processes has used so many seconds of CPU in it: a time tells nothing of how many samples
     there are, on a machine whose CPUs others take. The summary, and what was said."""
-    recording = Recording(*arguments)
+    recording = Recording(*arguments, json=json)
     begin = {pid: cpu_s(pid) for pid in processes}
     wait_for(lambda: all(cpu_s(pid) - begin[pid] >= seconds for pid in processes), 120, f"{seconds} s of CPU")
     return recording.end(), recording.log()

@@ -12,15 +12,19 @@ import subprocess
 import time
 
 from harness import *
+from profile_reader import samples
 
-JIT_FILES = re.compile(r"/tmp/perf-\d+\.map(\.new)?$")
+JIT_FILES = re.compile(r"/tmp/perf-(\d+)\.map(\.new)?$")
+YOUNG_S = 20
 BEFORE = set(glob.glob("/tmp/perf-*.map*"))
 
 
 @atexit.register
 def remove_maps():
+    """Of processes that are gone for a while: somebody else may run this test, too."""
     for path in set(glob.glob("/tmp/perf-*.map*")) - BEFORE:
-        if JIT_FILES.match(path) and not os.path.isdir(path):
+        name = JIT_FILES.match(path)
+        if name and not os.path.isdir(path) and not os.path.exists("/proc/" + name[1]) and time.time() - os.lstat(path).st_mtime > YOUNG_S:
             os.unlink(path)
 
 
@@ -30,7 +34,7 @@ def jit(*flags):
     return build("jit.c", "jit", "-O2", *flags)
 
 
-def recorded(name, *command, rate=499, timeout=120):
+def recorded(name, *command, rate=499, timeout=300):
     summary = record("-F", str(rate), "-o", name + ".folded", *command, timeout=timeout)
     return summary, folded(name + ".folded")
 
@@ -94,26 +98,26 @@ def forked():
 
 @test("JIT: a forked child that was there before hearth")
 def forked_before():
-    process = spawn(jit(), "fork", "20")
-    time.sleep(0.3)
-    child = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.strip()
-    _, stacks = recorded("fork_before", "-d", "1", "-p", child)
+    process = spawn(jit(), "fork", "120")
+    child = int(wait_for(lambda: subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.strip(), 60, "a child"))
+    wait_for(lambda: cpu_s(child) > 0.1, 60, "a child that runs")
+    record_while([child], 0.7, "-F", "499", "-o", "fork_before.folded", "-p", str(child))
+    stacks = folded("fork_before.folded")
     assert jit_stacks(stacks, "jit_inner") > 0.8 * sum(count for _, count in stacks), stacks[:5]
-    os.kill(int(child), signal.SIGKILL)
+    os.kill(child, signal.SIGKILL)
 
 
 @test("JIT: a process that was there before hearth, and one without a map: it is said what to run")
 def without_map():
     program = jit()
-    process = spawn(program, "map", "20")
-    silent = spawn(program, "none", "20")
-    time.sleep(0.3)
-    done = hearth("record", "-F", "499", "-d", "1", "-p", f"{process.pid},{silent.pid}", "-o", "both.folded")
-    assert done.returncode == 0, done.stderr
+    process = spawn(program, "map", "120")
+    silent = spawn(program, "none", "120")
+    wait_for(lambda: cpu_s(process.pid) > 0.1 and cpu_s(silent.pid) > 0.1, 60, "processes that run")
+    _, said = record_while([process.pid, silent.pid], 0.5, "-F", "499", "-p", f"{process.pid},{silent.pid}", "-o", "both.folded", json=False)
     stacks = folded("both.folded")
     assert jit_stacks(stacks, "jit_inner") > 50 and jit_stacks(stacks, "[anonymous]") > 50, stacks[:5]
-    said = [line for line in done.stderr.splitlines() if "JIT" in line]
-    assert len(said) == 1 and f"/tmp/perf-{silent.pid}.map is not there; for names:" in said[0], done.stderr
+    lines = [line for line in said.splitlines() if "JIT" in line]
+    assert len(lines) == 1 and f"/tmp/perf-{silent.pid}.map is not there; for names:" in lines[0], said
     process.kill(), silent.kill()
 
 
@@ -154,21 +158,20 @@ def user_namespace():
     assert jit_stacks(stacks, "jit_inner") > 0.8 * sum(count for _, count in stacks), stacks[:5]
 
 
-def hostile(prepare, seconds="1"):
-    """A silent JIT with a perf map that somebody prepared for it: the summary, the stacks, hearth's seconds."""
-    process = spawn(jit(), "none", "30")
+def hostile(prepare):
+    """A silent JIT with a perf map that somebody prepared for it: the summary of JITs, hearth's seconds of CPU."""
+    process = spawn(jit(), "none", "300")
     path = f"/tmp/perf-{process.pid}.map"
     prepare(path)
-    begin = time.monotonic()
     try:
-        summary, stacks = recorded("hostile", "-d", seconds, "-p", str(process.pid))
+        summary, _ = record_while([process.pid], 0.5, "-F", "499", "-o", "hostile.folded", "-p", str(process.pid))
     finally:
-        elapsed = time.monotonic() - begin
         process.kill()
         if os.path.lexists(path):
             os.rmdir(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+    stacks = folded("hostile.folded")
     assert jit_stacks(stacks, "[anonymous]") > 50, stacks[:5]
-    return summary["jit"], elapsed
+    return summary["jit"], summary["hearth"]["cpu_ns"] / 1e9
 
 
 def write(path, text, repeat=1):
@@ -198,9 +201,9 @@ def hostile_maps():
         "sparse": lambda path: sparse(path, 10 << 30),
         "lines": lambda path: write(path, "this is not a line of a map\n" * 40000, 1000),
     }.items():
-        jit_summary, elapsed = hostile(prepare)
+        jit_summary, used_s = hostile(prepare)
         assert jit_summary["maps_refused"] == 1 and jit_summary["entries"] == 0, (name, jit_summary)
-        assert elapsed < 8, (name, elapsed)
+        assert used_s < 6, (name, used_s)
 
 
 @test("JIT: 60 MB of garbage lines, and of lines for the whole address space: counted, bounded")
@@ -213,26 +216,29 @@ def garbage():
                         out.write(line % (1 << 40 | i << 12, i))
                 else:
                     out.write(line * 2_000_000)
-        jit_summary, elapsed = hostile(prepare)
+        jit_summary, used_s = hostile(prepare)
         print(f"# {name}: {jit_summary['entries']} entries, {jit_summary['entries_bad']} bad, {jit_summary['entries_refused']} refused, "
               f"{jit_summary['table_bytes'] >> 20} MiB, {jit_summary['read_ns'] / 1e6:.0f} ms", flush=True)
         assert jit_summary["entries_bad"] + jit_summary["entries"] + jit_summary["entries_refused"] == 2_000_000, jit_summary
-        assert jit_summary["table_bytes"] < 100 << 20 and elapsed < 10, (jit_summary, elapsed)
+        assert jit_summary["table_bytes"] < 100 << 20 and used_s < 8, (jit_summary, used_s)
 
 
 @test("JIT: a map that is replaced all the time, over windows of the agent")
 def churn():
     program = jit()
-    process = spawn(program, "churn", "20")
+    process = spawn(program, "churn", "300")
     service = spawn(HEARTH, "agent", "--output", "windows", "-F", "199", "--window", "1s", stderr=open("agent.log", "w"))
-    wait_for(lambda: len(glob.glob("windows/*.pb.gz")) >= 4, 20, "windows")
+
+    def sampled():
+        """Windows behind the first that have many samples of the process."""
+        return [window for window in sorted(glob.glob("windows/*.pb.gz"))[1:] if sum(values[0] for labels, values in samples(window) if labels["pid"] == process.pid) > 20]
+
+    wait_for(lambda: len(sampled()) >= 3, 100, "windows")
     service.send_signal(signal.SIGTERM)
-    assert service.wait(10) == 0, open("agent.log").read()
+    assert service.wait(60) == 0, open("agent.log").read()
     process.kill()
-    named = 0
-    for window in sorted(glob.glob("windows/*.pb.gz"))[1:4]:
-        named += "jit_inner" in go_pprof("-top", "-nodecount=20", window)
-    assert named == 3, open("agent.log").read()
+    lacking = [window for window in sampled() if "jit_inner" not in go_pprof("-top", "-nodecount=1000", window)]
+    assert not lacking, (lacking, open("agent.log").read())
 
 
 # ---- real runtimes ----
@@ -255,8 +261,8 @@ def need(program):
 
 FIB_JS = """
 function fib(n) { return n < 2 ? n : fib(n - 1) + fib(n - 2); }
-const end = Date.now() + 3000; let s = 0;
-while (Date.now() < end) { s += fib(22); s += JSON.stringify([...Array(100).keys()].map(i => "k" + i)).length; }
+let s = 0;
+while (process.cpuUsage().user < 2e6) { s += fib(22); s += JSON.stringify([...Array(100).keys()].map(i => "k" + i)).length; }
 """
 
 
@@ -282,8 +288,9 @@ FIB_JAVA = """
 public class Fib {
   static int fib(int n) { return n < 2 ? n : fib(n - 1) + fib(n - 2); }
   public static void main(String[] a) {
-    long end = System.currentTimeMillis() + Long.parseLong(a[0]); long s = 0;
-    while (System.currentTimeMillis() < end) { s += fib(24); StringBuilder b = new StringBuilder(); for (int i = 0; i < 999; i++) b.append(i); s += b.length(); }
+    var thread = java.lang.management.ManagementFactory.getThreadMXBean();
+    long end = Long.parseLong(a[0]) * 1000000; long s = 0;
+    while (thread.getCurrentThreadCpuTime() < end) { s += fib(24); StringBuilder b = new StringBuilder(); for (int i = 0; i < 999; i++) b.append(i); s += b.length(); }
   }
 }
 """
@@ -293,17 +300,22 @@ public class Fib {
 def java():
     java, jcmd = need("java"), need("jcmd")
     write("Fib.java", FIB_JAVA)
-    process = spawn(java, "-XX:+PreserveFramePointer", "Fib.java", "60000", stdout=subprocess.DEVNULL)
-    time.sleep(4)
-    recording = subprocess.Popen([HEARTH, "record", "--json", "-q", "-F", "199", "-d", "5", "-p", str(process.pid), "-o", "java.folded"],
-                                 stdout=subprocess.PIPE, text=True)
-    time.sleep(3)
+    process = spawn(java, "-XX:+PreserveFramePointer", "Fib.java", "600000", stdout=subprocess.DEVNULL)
+
+    def used(seconds):
+        begin = cpu_s(process.pid)
+        wait_for(lambda: cpu_s(process.pid) - begin > seconds, 200, "CPU time of java")
+
+    used(4)
+    recording = Recording("-F", "199", "-p", str(process.pid), "-o", "java.folded")
+    used(1.5)
     told = subprocess.run([jcmd, str(process.pid), "Compiler.perfmap"], capture_output=True, text=True)
-    out, _ = recording.communicate(timeout=60)
+    used(1)
+    summary = recording.end()
     process.kill()
     if told.returncode or not os.path.exists(f"/tmp/perf-{process.pid}.map"):
         raise Skip(f"jcmd Compiler.perfmap: {told.stdout} {told.stderr}")
-    share_named("java", folded("java.folded"), json.loads(out), 0.95)
+    share_named("java", folded("java.folded"), summary, 0.95)
 
 
 @test("JIT: java -XX:+DumpPerfMapAtExit")
@@ -331,8 +343,8 @@ def erlang():
 @test("JIT: php, opcache.jit_debug")
 def php():
     php = need("php")
-    write("fib.php", "<?php function fib($n) { return $n < 2 ? $n : fib($n - 1) + fib($n - 2); } $e = microtime(true) + 3; "
-                     "while (microtime(true) < $e) fib(22);")
+    write("fib.php", "<?php function fib($n) { return $n < 2 ? $n : fib($n - 1) + fib($n - 2); } "
+                     "do { fib(22); $used = getrusage(); } while ($used['ru_utime.tv_sec'] < 2);")
     flags = ["-d", "opcache.enable_cli=1", "-d", "opcache.jit_buffer_size=32M", "-d", "opcache.jit=1235", "-d", "opcache.jit_debug=0x10",
              "-d", "opcache.file_update_protection=0"]
     has = subprocess.run([php, *flags, "-r", "echo json_encode(opcache_get_status()['jit']['on'] ?? false);"], capture_output=True, text=True)
@@ -345,7 +357,7 @@ def php():
 @test("JIT: LuaJIT; Debian's is built without a perf map: it is said what to do")
 def luajit():
     luajit = need("luajit")
-    write("loop.lua", "local e = os.clock() + 2; local s = 0; while os.clock() < e do for i = 1, 1e6 do s = s + i % 7 end end")
+    write("loop.lua", "local e = os.clock() + 1; local s = 0; while os.clock() < e do for i = 1, 1e6 do s = s + i % 7 end end")
     done = hearth("record", "-F", "499", "-o", "lua.folded", "--", luajit, "loop.lua")
     assert done.returncode == 0 and "LUAJIT_USE_PERFTOOLS" in done.stderr, done.stderr
 
@@ -356,8 +368,8 @@ def python():
                     and subprocess.run([path, "-X", "perf", "-c", ""], capture_output=True).returncode == 0), None)
     if not program:
         raise Skip("no Python 3.12 (Debian 12 has 3.11)")
-    write("fib.py", "import time\ndef fib(n):\n    return n if n < 2 else fib(n - 1) + fib(n - 2)\nend = time.time() + 3\n"
-                    "while time.time() < end:\n    fib(18)\n")
+    write("fib.py", "import time\ndef fib(n):\n    return n if n < 2 else fib(n - 1) + fib(n - 2)\n"
+                    "while time.process_time() < 2:\n    fib(18)\n")
     summary, stacks = recorded("python", "--", program, "-X", "perf", "fib.py")
     share_named("python", stacks, summary, 0.9)
     assert any(name.startswith("py::fib") for names, _ in stacks for name in names), stacks[:5]

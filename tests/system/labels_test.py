@@ -5,13 +5,17 @@ import signal
 import subprocess
 import time
 
-from harness import HEARTH, Skip, build, record, run, spawn, test
+from harness import Recording, Skip, build, cpu_s, record, record_while, run, spawn, test, wait_for
 from profile_reader import samples
 
 ONE = "0123456789abcdef" * 4
 OTHER = "fedcba9876543210" * 4
 UID = "12345678-9abc-def0-1234-56789abcdef0"
-TAG = f"hearth-test-{os.getpid()}"
+
+
+def tag():
+    """Of the folders of a test: each has a process of its own."""
+    return f"hearth-test-{os.getpid()}"
 
 
 def v2_root():
@@ -45,7 +49,7 @@ class Cgroup:
 
     def __exit__(self, *_):
         for folder in reversed(self.folders):
-            for _ in range(100):
+            for _ in range(1000):
                 try:
                     os.rmdir(folder)
                     break
@@ -74,11 +78,11 @@ def busy(name):
 
 @test("a unit: cgroup, unit, service and executable")
 def unit():
-    path = f"{TAG}.slice/my\\x2dapp.service"
+    path = f"{tag()}.slice/my\\x2dapp.service"
     with Cgroup(v2_root(), path) as cgroup:
-        process = spawn(busy("busy_unit"), "20", preexec_fn=cgroup.enter)
+        process = spawn(busy("busy_unit"), "300", preexec_fn=cgroup.enter)
         try:
-            record("-F", "199", "-d", "1", "-o", "unit.pb.gz")
+            record_while([process.pid], 0.7, "-F", "199", "-o", "unit.pb.gz")
         finally:
             process.kill()
             process.wait()
@@ -90,9 +94,9 @@ def unit():
 
 @test("a process without a cgroup of its own: its executable is its service")
 def no_unit():
-    process = spawn(busy("busy_plain"), "20")
+    process = spawn(busy("busy_plain"), "300")
     try:
-        record("-F", "199", "-d", "1", "-o", "plain.pb.gz")
+        record_while([process.pid], 0.3, "-F", "199", "-o", "plain.pb.gz")
     finally:
         process.kill()
         process.wait()
@@ -104,20 +108,17 @@ def no_unit():
 
 @test("a container that is gone before the window ends")
 def gone():
-    with Cgroup(v2_root(), f"{TAG}.slice") as around:
-        agent = subprocess.Popen([HEARTH, "record", "--json", "-F", "199", "-d", "5", "-o", "gone.pb.gz"],
-                                 stdout=subprocess.PIPE, text=True)
-        time.sleep(1.5)
+    with Cgroup(v2_root(), f"{tag()}.slice") as around:
         program = busy("busy_gone")
+        recording = Recording("-F", "199", "-o", "gone.pb.gz")
         cgroup = Cgroup(around.path, f"docker-{ONE}.scope")
-        subprocess.run([program, "2"], preexec_fn=cgroup.enter, check=True)
+        subprocess.run([program, "1"], preexec_fn=cgroup.enter, check=True)
         cgroup.__exit__()
         assert not os.path.exists(cgroup.path)
-        out, _ = agent.communicate(timeout=30)
-        assert agent.returncode == 0, out
+        recording.end()
     labels, total = labels_of("gone.pb.gz", "busy_gone")
     assert labels["container_id"] == ONE, labels
-    assert labels["cgroup"] == f"/{TAG}.slice/docker-{ONE}.scope", labels
+    assert labels["cgroup"] == f"/{tag()}.slice/docker-{ONE}.scope", labels
     assert "unit" not in labels and labels["service"] == "busy_gone", labels
     assert total > 50, total
 
@@ -128,20 +129,21 @@ def v1():
                  and "memory" not in path), None)
     if not root:
         raise Skip("no hierarchy of cgroup v1 is mounted")
-    with Cgroup(root, f"{TAG}/docker/{OTHER}") as cgroup:
-        process = spawn(busy("busy_v1"), "20", preexec_fn=cgroup.enter)
-        # Too short to be there when samples are looked at.
-        shell = spawn("sh", "-c", f"sleep 1; {busy('busy_v1_short')} 2; true", preexec_fn=cgroup.enter)
+    with Cgroup(root, f"{tag()}/docker/{OTHER}") as cgroup:
+        process = spawn(busy("busy_v1"), "300", preexec_fn=cgroup.enter)
         try:
-            summary = record("-F", "199", "-d", "4", "-o", "v1.pb.gz")
-            shell.wait()
+            recording = Recording("-F", "199", "-o", "v1.pb.gz")
+            # Too short to be there when samples are looked at.
+            subprocess.run(["sh", "-c", f"{busy('busy_v1_short')} 1; true"], preexec_fn=cgroup.enter, check=True)
+            wait_for(lambda: cpu_s(process.pid) > 0.7, 60, "samples")
+            summary = recording.end()
         finally:
             process.kill()
             process.wait()
     assert summary["cgroups"]["by_process"] is True, summary["cgroups"]
     for name in ("busy_v1", "busy_v1_short"):
         labels, _ = labels_of("v1.pb.gz", name)
-        assert labels["container_id"] == OTHER and labels["cgroup"] == f"/{TAG}/docker/{OTHER}", labels
+        assert labels["container_id"] == OTHER and labels["cgroup"] == f"/{tag()}/docker/{OTHER}", labels
 
 
 def node(uid, container):
@@ -160,11 +162,11 @@ def node(uid, container):
 @test("Kubernetes: pod, namespace and container from the names of kubelet's files")
 def kubernetes():
     node(UID, ONE)
-    slice_ = f"{TAG}-kubepods-burstable-pod{UID.replace('-', '_')}.slice"
+    slice_ = f"{tag()}-kubepods-burstable-pod{UID.replace('-', '_')}.slice"
     with Cgroup(v2_root(), f"{slice_}/cri-containerd-{ONE}.scope") as cgroup:
-        process = spawn(busy("busy_pod"), "20", preexec_fn=cgroup.enter)
+        process = spawn(busy("busy_pod"), "300", preexec_fn=cgroup.enter)
         try:
-            summary = record("-F", "199", "-d", "1", "--host-root", os.path.abspath("node"), "-o", "pod.pb.gz")
+            summary, _ = record_while([process.pid], 0.5, "-F", "199", "--host-root", os.path.abspath("node"), "-o", "pod.pb.gz")
         finally:
             process.kill()
             process.wait()
@@ -176,11 +178,11 @@ def kubernetes():
 
 @test("--tid tells threads apart; without it there is none")
 def threads():
-    process = spawn(build("threads.c", "threads", "-O2", "-D_GNU_SOURCE", "-pthread"), "20", stdout=subprocess.PIPE, text=True)
+    process = spawn(build("threads.c", "threads", "-O2", "-D_GNU_SOURCE", "-pthread"), "600", stdout=subprocess.PIPE, text=True)
     tids = {int(process.stdout.readline()) for _ in range(2)}
     try:
-        record("-F", "199", "-d", "1", "--tid", "-o", "tid.pb.gz")
-        record("-F", "199", "-d", "1", "-o", "no_tid.pb.gz")
+        record_while([process.pid], 1, "-F", "199", "--tid", "-o", "tid.pb.gz")
+        record_while([process.pid], 0.3, "-F", "199", "-o", "no_tid.pb.gz")
     finally:
         process.kill()
         process.wait()
@@ -203,16 +205,19 @@ def kernel_threads():
 @test("in a storm of cgroups what is sampled has a name, and memory has its bound")
 def storm():
     root = v2_root()
-    with Cgroup(root, f"{TAG}.slice/kept.service") as kept, Cgroup(root, f"{TAG}-storm") as around:
-        process = spawn(busy("busy_kept"), "30", preexec_fn=kept.enter)
+    with Cgroup(root, f"{tag()}.slice/kept.service") as kept, Cgroup(root, f"{tag()}-storm") as around:
+        process = spawn(busy("busy_kept"), "300", preexec_fn=kept.enter)
         maker = os.fork()
         if maker == 0:
-            for number in range(10 ** 9):
-                name = f"{around.path}/{number}-{'x' * 150}"
-                os.mkdir(name)
-                os.rmdir(name)
+            try:
+                for number in range(10 ** 9):
+                    name = f"{around.path}/{number}-{'x' * 150}"
+                    os.mkdir(name)
+                    os.rmdir(name)
+            finally:
+                os._exit(1)
         try:
-            summary = record("-F", "99", "-d", "2", "-o", "storm.pb.gz")
+            summary, _ = record_while([process.pid, maker], 0.7, "-F", "99", "-o", "storm.pb.gz")
         finally:
             os.kill(maker, signal.SIGKILL)
             os.waitpid(maker, 0)
@@ -230,15 +235,15 @@ def storm():
 @test("names that are hostile are clean in the profile")
 def hostile():
     name = "\x1b[31m\u202ered .service;x"
-    with Cgroup(v2_root(), f"{TAG}.slice/{name}") as cgroup:
-        process = spawn(busy("busy_red"), "20", preexec_fn=cgroup.enter)
+    with Cgroup(v2_root(), f"{tag()}.slice/{name}") as cgroup:
+        process = spawn(busy("busy_red"), "300", preexec_fn=cgroup.enter)
         try:
-            record("-F", "199", "-d", "1", "-o", "red.pb.gz", "-o", "red.folded", "-o", "red.svg")
+            record_while([process.pid], 0.5, "-F", "199", "-o", "red.pb.gz", "-o", "red.folded", "-o", "red.svg")
         finally:
             process.kill()
             process.wait()
     labels, _ = labels_of("red.pb.gz", "busy_red")
-    assert labels["cgroup"] == f"/{TAG}.slice/?[31m?red .service;x", labels
+    assert labels["cgroup"] == f"/{tag()}.slice/?[31m?red .service;x", labels
     assert "unit" not in labels, labels
 
 

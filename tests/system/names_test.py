@@ -50,7 +50,7 @@ def split_debug(path, debug):
 
 @test("inlined calls, with the file and the line of each")
 def inlined():
-    names, share_of_chain = sample(program("inlined_a"), "3", options=["-o", "names.pb.gz"])
+    names, share_of_chain = sample(program("inlined_a"), "2", options=["-o", "names.pb.gz"])
     assert share_of_chain > 0.8, share_of_chain
     assert names["tables_compiled"] >= 1 and names["tables_failed"] == 0, names
     raw = go_pprof("-raw", "names.pb.gz")
@@ -62,28 +62,28 @@ def inlined():
 def kept():
     path = program("inlined_b")
     options = ["--name-cache", os.path.abspath("kept")]
-    names, first = sample(path, "3", options=options)
+    names, first = sample(path, "2", options=options)
     assert first > 0.8 and names["cache_stored"] >= 1, (first, names)
     assert oct(os.stat("kept").st_mode & 0o777) == "0o700", oct(os.stat("kept").st_mode)
     table = glob.glob(f"kept/{build_id(path)}.*names")[0]
     assert oct(os.stat(table).st_mode & 0o777) == "0o600"
     written = os.stat(table).st_mtime_ns
-    names, second = sample(path, "3", options=options)
+    names, second = sample(path, "2", options=options)
     assert second > 0.8 and names["tables_from_cache"] >= 1 and os.stat(table).st_mtime_ns == written, (second, names)
     with open(table, "r+b") as file:
         length = os.path.getsize(table)
         file.seek(0)
         file.write(os.urandom(length))
-    names, _ = sample(path, "3", options=options)
+    names, _ = sample(path, "2", options=options)
     assert names["tables_damaged"] == 1 and names["cache_damaged"] == 1, names
-    names, third = sample(path, "3", options=options)
+    names, third = sample(path, "2", options=options)
     assert third > 0.8 and names["tables_damaged"] == 0, (third, names)
 
 
 @test("--name-cache-budget 0 keeps nothing, and names all the same")
 def no_budget():
     options = ["--name-cache", os.path.abspath("nothing"), "--name-cache-budget", "0"]
-    names, share_of_chain = sample(program("inlined_c"), "3", options=options)
+    names, share_of_chain = sample(program("inlined_c"), "2", options=options)
     assert share_of_chain > 0.8 and not os.path.exists("nothing"), (share_of_chain, names)
     assert names["tables_memory_bytes"] > 0, names
 
@@ -92,7 +92,7 @@ def no_budget():
 def refused():
     os.mkdir("refused")
     os.chmod("refused", 0o770)
-    done = hearth("record", "-F", "499", "-o", "refused.folded", "--name-cache", os.path.abspath("refused"), "--", program("inlined_d"), "3")
+    done = hearth("record", "-F", "499", "-o", "refused.folded", "--name-cache", os.path.abspath("refused"), "--", program("inlined_d"), "2")
     assert done.returncode == 0 and "others may write" in done.stderr, done.stderr
     assert chain_share("refused.folded") > 0.8 and not os.listdir("refused")
 
@@ -100,8 +100,8 @@ def refused():
 @test("a full disk costs the copy, and that is said")
 def full():
     os.mkdir("full")
-    script = ("mount -t tmpfs -o size=4k,mode=700 none full && exec \"$0\" record -F 499 -o full.folded --name-cache \"$PWD/full\" -- \"$1\" 3")
-    done = subprocess.run(["unshare", "-m", "sh", "-c", script, HEARTH, program("inlined_e")], capture_output=True, text=True, timeout=60)
+    script = ("mount -t tmpfs -o size=4k,mode=700 none full && exec \"$0\" record -F 499 -o full.folded --name-cache \"$PWD/full\" -- \"$1\" 2")
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script, HEARTH, program("inlined_e")], capture_output=True, text=True, timeout=200)
     if "unshare" in done.stderr or "mount:" in done.stderr:
         raise Skip("no mounting here")
     assert done.returncode == 0 and "No space left" in done.stderr, done.stderr
@@ -117,7 +117,7 @@ def in_own_root():
     os.makedirs(f"{root}/bin")
     shutil.copy(path, f"{root}/bin/inlined")
     # Long enough to be there still when it is looked at, on a busy machine too: its root goes with it.
-    names, share_of_chain = sample(shutil.which("chroot"), root, "/bin/inlined", "5")
+    names, share_of_chain = sample(shutil.which("chroot"), root, "/bin/inlined", "3")
     assert share_of_chain > 0.8 and names["files_opened"] >= 1, (share_of_chain, names)
 
 
@@ -131,7 +131,7 @@ def by_link():
         if not good:
             with open(f".debug/{name}.debug", "ab") as file:
                 file.write(b"x")
-        _, share_of_chain = sample(path, "3")
+        _, share_of_chain = sample(path, "2")
         assert share_of_chain > 0.8 if good else share_of_chain == 0, (good, share_of_chain)
 
 
@@ -139,11 +139,11 @@ def by_link():
 def lacking():
     path = program("inlined_h")
     subprocess.run(["strip", path], check=True)
-    names, share_of_chain = sample(path, "3")
+    names, share_of_chain = sample(path, "2")
     assert share_of_chain == 0 and names["tables_lacking"] >= 1, (share_of_chain, names)
     table = glob.glob(f"{os.environ['CACHE_DIRECTORY']}/{build_id(path)}.*lacking")[0]
     written = os.stat(table).st_mtime_ns
-    names, _ = sample(path, "3")
+    names, _ = sample(path, "2")
     assert names["tables_from_cache"] >= 1 and os.stat(table).st_mtime_ns == written, names
 
 
@@ -182,12 +182,12 @@ def remote(name, server):
 def fetched():
     server = Server("server_a")
     path, identity = remote("inlined_r", server)
-    names, share_of_chain = sample(path, "3", options=["--debuginfod", server.url()])
+    names, share_of_chain = sample(path, "2", options=["--debuginfod", server.url()])
     assert share_of_chain > 0.8 and names["debuginfod"]["fetched"] == 1, (share_of_chain, names)
     assert server.requests(identity) == 1
     folder = f"{os.environ['CACHE_DIRECTORY']}/debuginfod"
     assert oct(os.stat(f"{folder}/{identity}.debug").st_mode & 0o777) == "0o600"
-    names, share_of_chain = sample(path, "3", options=["--debuginfod", server.url()])
+    names, share_of_chain = sample(path, "2", options=["--debuginfod", server.url()])
     assert share_of_chain > 0.8 and server.requests(identity) == 1, (share_of_chain, names)
 
 
@@ -196,9 +196,9 @@ def missing():
     server = Server("server_b")
     path, identity = remote("inlined_s", server)
     os.unlink(os.path.join(server.folder, identity + ".debug"))
-    names, share_of_chain = sample(path, "3", options=["--debuginfod", server.url()])
+    names, share_of_chain = sample(path, "2", options=["--debuginfod", server.url()])
     assert share_of_chain == 0 and server.requests(identity) == 1 and names["debuginfod"]["missing"] >= 1, (share_of_chain, names)
-    sample(path, "3", options=["--debuginfod", server.url()])
+    sample(path, "2", options=["--debuginfod", server.url()])
     assert server.requests(identity) == 1
 
 
@@ -208,9 +208,9 @@ def other_build_id():
     path, identity = remote("inlined_t", server)
     other = program("inlined_u")
     shutil.copy(other, os.path.join(server.folder, identity + ".debug"))
-    names, share_of_chain = sample(path, "3", options=["--debuginfod", server.url()])
+    names, share_of_chain = sample(path, "2", options=["--debuginfod", server.url()])
     assert share_of_chain == 0 and names["debuginfod"]["useless"] == 1, (share_of_chain, names)
-    sample(path, "3", options=["--debuginfod", server.url()])
+    sample(path, "2", options=["--debuginfod", server.url()])
     assert server.requests(identity) == 1
 
 
@@ -218,19 +218,21 @@ def other_build_id():
 def no_delay():
     server = Server("server_d")
     path, _ = remote("inlined_v", server)
-    load = spawn(path, "40")
+    load = spawn(path, "600")
     urls = ["", "http://127.0.0.1:9", server.url("mute"), server.url("endless")]
     agents = [spawn(HEARTH, "agent", "--store", f"s{number}", "--output", f"w{number}", "--window", "1", "-F", "49", "--max-cpu", "50", "--name-cache",
                     os.path.abspath(f"c{number}"), "--debuginfod", url, stderr=subprocess.PIPE, text=True) for number, url in enumerate(urls)]
-    time.sleep(10)
+    # The first one asks no server: what a busy machine costs, it costs all of them.
+    written = lambda: [len(glob.glob(f"w{number}/*.pb.gz")) for number in range(len(urls))]
+    wait_for(lambda: written()[0] >= 8 or agents[0].poll() is not None, 100, "windows")
+    windows = written()
     for agent in agents:
         agent.terminate()
-    logs = [agent.communicate(timeout=20)[1] for agent in agents]
+    logs = [agent.communicate(timeout=100)[1] for agent in agents]
     load.kill()
     assert all(agent.returncode == 0 for agent in agents), logs
-    # The first one asks no server: what a busy machine costs, it costs all of them.
-    windows = [len(glob.glob(f"w{number}/*.pb.gz")) for number in range(len(urls))]
-    assert windows[0] > 2 and min(windows) >= windows[0] - 2, (windows, logs)
+    # A server that is waited for costs more than half of so many seconds.
+    assert min(windows) >= windows[0] / 2 >= 4, (windows, logs)
 
 
 @test("debuginfod: wrong URLs are said")

@@ -12,10 +12,10 @@ FLAGS = ("-O2", "-fomit-frame-pointer", "-pthread")
 JUDGED = ("prologue", "body", "epilogue", "plt", "signal")
 
 
-def step(*command, seconds=60, bind_now=True):
+def step(*command, seconds=120, bind_now=True):
     """({category: (exact, truncated, wrong)}, the printed places)."""
     subprocess.run(["make", "-s", "-C", REPO, "stepping"], check=True)
-    done = subprocess.run([STEP, "--seconds", str(seconds), *command], capture_output=True, text=True, timeout=200,
+    done = subprocess.run([STEP, "--seconds", str(seconds), *command], capture_output=True, text=True, timeout=400,
                           env={**os.environ, "LD_BIND_NOW": "1"} if bind_now else None)
     if "Operation not permitted" in done.stderr:
         raise Skip("ptrace is not allowed")

@@ -92,7 +92,7 @@ def interactive():
         asked.stdin.write(f"0x{address:x}\n")
         assert [asked.stdout.readline().rstrip("\n") for _ in range(2)] == expected[2 * i:2 * i + 2]
     asked.stdin.close()
-    assert asked.wait(timeout=10) == 0
+    assert asked.wait(timeout=60) == 0
     done = addr2line("-e", path, "-f", input=f"nonsense\n{addresses[0]:x}\n")
     assert done.returncode == 1 and done.stdout.splitlines() == ["??", "??:0"] + expected[:2], done
     assert "1 line is no address" in done.stderr, done.stderr
@@ -140,7 +140,7 @@ def errors():
         file.write("no ELF file\n")
     for path, message in (("missing", "No such file"), ("fifo", "not a regular file"), (".", "not a regular file"), ("/dev/zero", "not a regular file"),
                           ("/proc/kmsg", "not a regular file"), ("text", "not an ELF file")):
-        done = addr2line("-e", path, "1", timeout=10)
+        done = addr2line("-e", path, "1", timeout=60)
         assert done.returncode == 1 and message in done.stderr and not done.stdout, (path, done)
     for arguments in (["nonsense"], ["--output-style=XML"], ["--demangle=long"], ["--frobnicate"]):
         assert addr2line("-e", HEARTH, *arguments).returncode == 2, arguments
@@ -328,7 +328,7 @@ def symbolize_errors():
     with open("garbage.pb.gz", "wb") as file:
         file.write(b"\x1f\x8b garbage")
     for path in ("missing.pb.gz", "fifo", ".", "garbage.pb.gz"):
-        done = hearth("symbolize", path, "-o", "x.folded", timeout=10)
+        done = hearth("symbolize", path, "-o", "x.folded", timeout=60)
         assert done.returncode == 1 and "hearth: " in done.stderr and not os.path.exists("x.folded"), (path, done)
     for arguments in ([], ["a", "b"], ["-"], ["a", "-o", "x.unknown"], ["a", "-o", "-"], ["a", "--demangle=long"], ["a", "--debug-path", "/missing"]):
         assert hearth("symbolize", *arguments).returncode == 2, arguments

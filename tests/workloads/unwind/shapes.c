@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,19 +53,23 @@ APART static void shape_thread(void)
 	sink++;
 }
 
-/* main;shape_signal;interrupted;[restorer];on_signal;spin */
+/* main;shape_signal;interrupted;[restorer];on_signal;spin. A signal that comes before interrupted() is there is followed by others. */
+static volatile bool is_there, is_done;
+
 APART static void on_signal(int number)
 {
 	sink += (uint64_t)number;
+	if (!is_there)
+		return;
 	spin();
-	sink++;
+	is_done = true;
 }
 
 APART static void interrupted(void)
 {
-	while (now_ns() < end_ns)
-		for (int i = 0; i < 1000; i++)
-			sink += (uint64_t)i;
+	is_there = true;
+	while (!is_done)
+		sink++;
 	sink++;
 }
 
@@ -72,7 +77,7 @@ APART static void signal_shape(int flags)
 {
 	struct sigaction action = {.sa_handler = on_signal, .sa_flags = flags};
 	timer_t timer;
-	struct itimerspec soon = {.it_value = {0, 2000000}};
+	struct itimerspec soon = {.it_value = {0, 2000000}, .it_interval = {0, 2000000}};
 	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
 
 	sigaction(SIGUSR1, &action, NULL);
