@@ -91,13 +91,13 @@ def json_log():
 
 @test("the folder's budget: the oldest windows go")
 def budget():
-    os.mkdir("b", mode=0o700)
-    for i in range(4):
-        with open(f"b/hearth-2020010{i}T000000.000Z.pb.gz", "wb") as file:
-            file.write(b"x" * 30000)
     agent = Agent("b", "--window", "0.5", "-F", "97", "--output-bytes", "65536")
     try:
-        agent.wait_for(lambda: [file for file in agent.files() if "T000000.000Z" not in file] and not os.path.exists("b/hearth-20200100T000000.000Z.pb.gz"), "a window, and the oldest gone")
+        agent.wait_for(agent.files, "a window")
+        for i in range(4):
+            with open(f"b/hearth-2020010{i}T000000.000Z.pb.gz", "wb") as file:
+                file.write(b"x" * 30000)
+        agent.wait_for(lambda: not os.path.exists("b/hearth-20200100T000000.000Z.pb.gz"), "the end of the oldest")
     finally:
         log = agent.stop()
     assert not os.path.exists("b/hearth-20200100T000000.000Z.pb.gz"), log

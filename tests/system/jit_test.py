@@ -202,7 +202,7 @@ def hostile_maps():
         "lines": lambda path: write(path, "this is not a line of a map\n" * 40000, 1000),
     }.items():
         jit_summary, used_s = hostile(prepare)
-        assert jit_summary["maps_refused"] == 1 and jit_summary["entries"] == 0, (name, jit_summary)
+        assert jit_summary["maps_refused"] >= 1 and jit_summary["entries"] == 0, (name, jit_summary)
         assert used_s < 6, (name, used_s)
 
 
