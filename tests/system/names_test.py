@@ -11,6 +11,7 @@ import zlib
 from harness import *
 
 CHAIN = ["outer", "middle", "leaf"]
+PATIENCE = ("--names-wait", "120")  # libc's debug information is read for some seconds of CPU
 SOURCE = os.path.join(WORKLOADS, "inlined.c")
 
 
@@ -31,7 +32,7 @@ def build_id(path):
 
 def sample(*command, options=(), output="names.folded"):
     """Record a command; the summary, and the share of samples that have the whole chain."""
-    summary = record("-F", "499", "-o", output, *options, "--", *command)
+    summary = record("-F", "499", "-o", output, *PATIENCE, *options, "--", *command)
     return summary["names"], chain_share(output)
 
 
@@ -92,7 +93,7 @@ def no_budget():
 def refused():
     os.mkdir("refused")
     os.chmod("refused", 0o770)
-    done = hearth("record", "-F", "499", "-o", "refused.folded", "--name-cache", os.path.abspath("refused"), "--", program("inlined_d"), "2")
+    done = hearth("record", "-F", "499", "-o", "refused.folded", *PATIENCE, "--name-cache", os.path.abspath("refused"), "--", program("inlined_d"), "2")
     assert done.returncode == 0 and "others may write" in done.stderr, done.stderr
     assert chain_share("refused.folded") > 0.8 and not os.listdir("refused")
 
@@ -100,7 +101,7 @@ def refused():
 @test("a full disk costs the copy, and that is said")
 def full():
     os.mkdir("full")
-    script = ("mount -t tmpfs -o size=4k,mode=700 none full && exec \"$0\" record -F 499 -o full.folded --name-cache \"$PWD/full\" -- \"$1\" 2")
+    script = ("mount -t tmpfs -o size=4k,mode=700 none full && exec \"$0\" record -F 499 -o full.folded --names-wait 120 --name-cache \"$PWD/full\" -- \"$1\" 2")
     done = subprocess.run(["unshare", "-m", "sh", "-c", script, HEARTH, program("inlined_e")], capture_output=True, text=True, timeout=200)
     if "unshare" in done.stderr or "mount:" in done.stderr:
         raise Skip("no mounting here")
