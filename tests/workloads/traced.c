@@ -1,6 +1,7 @@
 /* Runs the programs in argv[1] (traced.bpf.c), for argv[2] seconds (10). Says "fentry" on standard output when the kernel attaches programs to functions. */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +39,7 @@ int main(int argc, char **argv)
 		return 2;
 	int fd = bpf_program__fd(bpf_object__find_program_by_name(object, "hearth_run"));
 	while (time(NULL) < end) {
-		if (bpf_prog_test_run_opts(fd, &run))
+		if (bpf_prog_test_run_opts(fd, &run) && errno != EINTR) /* who stops the process interrupts it */
 			return 1;
 		for (int i = 0; i < 1000; i++)
 			if (write(null, "", 1) != 1)
