@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """hearth record on a real kernel: what it samples, filters, names, writes and counts."""
+import contextlib
 import gzip
 import glob
 import json
@@ -372,8 +373,9 @@ def clean():
     # By their ids: other hearths have programs of these names.
     folder, own = f"/proc/{recording.process.pid}/fdinfo", set()
     for fd in os.listdir(folder):
-        with open(f"{folder}/{fd}") as info:
-            own |= set(re.findall(r"^prog_id:\s+(\d+)", info.read(), re.M))
+        with contextlib.suppress(FileNotFoundError):  # it is open for a moment only: not a program
+            with open(f"{folder}/{fd}") as info:
+                own |= set(re.findall(r"^prog_id:\s+(\d+)", info.read(), re.M))
     assert own and own <= loaded(), (own, loaded())
     recording.end()
     wait_for(lambda: not own & loaded(), 60, "programs of a finished recording")
