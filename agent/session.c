@@ -409,10 +409,10 @@ static void check_cpus(struct session *s)
 	work_exports(s);
 	sampler_read_cgroups(s->sampler, learn_cgroup, s->cgroups);
 	int reopened = sampler_check_cpus(s->sampler);
-	if (reopened > 0) {
+	if (reopened > 0)
 		s->cpus_reopened += (uint64_t)reopened;
-		read_tasks(s, clock_ns(CLOCK_MONOTONIC));
-	}
+	/* What is still in the ring of a CPU that went goes with it. */
+	read_tasks(s, clock_ns(CLOCK_MONOTONIC) - (reopened > 0 ? 0 : TASK_SETTLE_NS));
 	/* Also a ring that could not be opened last time: another profiler may have used up what a user may lock. */
 	task_events_follow(s->tasks, reopened > 0);
 }
