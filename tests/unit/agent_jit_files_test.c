@@ -69,6 +69,7 @@ static int set_up(void **state)
 	f->process = (struct process){.tgid = f->child, .parent = getpid(), .serial = 7, .end_ns = UINT64_MAX, .name = "java",
 				      .mappings = mapset_create()};
 	snprintf(f->map, sizeof(f->map), "/tmp/perf-%d.map", f->child);
+	unlink(f->map); /* of a process that had this pid before */
 	*state = f;
 	return 0;
 }
@@ -230,12 +231,13 @@ static void the_owner_is_who_the_process_runs_as(void **state)
 	assert_int_equal(pipe(ready), 0);
 	pid_t pid = fork();
 	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (setresuid(12345, 12345, 12345) < 0)
-			_exit(1);
 		char path[64];
 		snprintf(path, sizeof(path), "/tmp/perf-%d.map", getpid());
-		write_map(path, "mine");
+		unlink(path); /* root's, of a process that had this pid before */
+		int fd = setresuid(12345, 12345, 12345) < 0 ? -1 : open(path, O_WRONLY | O_CREAT | O_EXCL, 0644);
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* setresuid() clears it */
+		if (fd < 0 || write(fd, "mine", 4) != 4 || close(fd) < 0)
+			_exit(1);
 		if (write(ready[1], "x", 1) != 1)
 			_exit(1);
 		for (;;)
