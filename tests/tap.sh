@@ -19,7 +19,7 @@ report() {
 		bad=$((bad + 1))
 		echo "not ok - $name ended with status $status" >>"$log"
 	fi
-	if [ $# -gt 0 ] && keep_for_second_chance "$name" "$log" "$bad" "$@"; then
+	if [ $# -gt 0 ] && keep_for_second_chance "$name" "$status" "$log" "$bad" "$@"; then
 		printf '%-52s %4d ok %4d to be run again %4d skipped  %4d s\n' "$name" "$ok" "$bad" "$skip" "$seconds"
 		grep -v '^ok ' "$log" | sed -E 's/^not ok [0-9]+ -/failed:/; s/^/    /' | tail -n 80
 		passed=$((passed + ok)) skipped=$((skipped + skip))
@@ -31,11 +31,14 @@ report() {
 	[ "$bad" != 0 ] || grep -E '^(not )?ok [0-9]+.*# ?SKIP|^# measured:' "$log" | sed -e 's/^# measured://' -e 's/^/    /'
 }
 
-# keep_for_second_chance NAME LOG BAD LIMIT COMMAND...
+# keep_for_second_chance NAME STATUS LOG BAD LIMIT COMMAND...
 keep_for_second_chance() {
-	local name=$1 log=$2 bad=$3 kept
-	shift 3
+	local name=$1 status=$2 log=$3 bad=$4 kept
+	shift 4
 	[ "$bad" = 1 ] || [ "$bad" = 2 ] || return 1
+	# Another status than that of failed tests (cmocka's is their number): it died, or valgrind complained. A sanitizer ends with 1, too.
+	[ "$status" = 1 ] || [ "$status" = "$bad" ] || return 1
+	! grep -qE '(Address|Leak)Sanitizer|runtime error: |^==[0-9]+==' "$log" || return 1
 	kept=$(mktemp -d "$again/XXXXXX")
 	grep -E '^not ok [0-9]+' "$log" | grep -vE '# ?SKIP' | sed -E 's/^not ok [0-9]+ - //' >"$kept/tests"
 	if [ "$(grep -c . "$kept/tests")" != "$bad" ]; then # it died: no accident

@@ -338,9 +338,9 @@ static int write_sandwich(struct api_query *q, struct flame_options *options, co
 		json_int(&q->json, "function_base_total", callees->nodes[0].base_value);
 	}
 	api_write_tail(q, total > base_total ? total : base_total);
-	int err = write_tree(&q->json, "callers", callers, base);
+	int err = write_tree(&q->json, "callers", callers, base != NULL);
 	if (err == 0)
-		err = write_tree(&q->json, "callees", callees, base);
+		err = write_tree(&q->json, "callees", callees, base != NULL);
 	json_object_end(&q->json);
 	return err;
 }
