@@ -58,3 +58,9 @@ def samples(path):
                 labels[key] = strings[label[2]] if 2 in label else label.get(3, 0)
         result.append((labels, values))
     return result
+
+
+def duration(path):
+    """duration_nanos in seconds. `go tool pprof` shows four characters of it: 56.02ms and 56.02s are both "56.0"."""
+    with gzip.open(path) as file:
+        return dict(fields(file.read()))[10] / 1e9
