@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """hearth agent on a real kernel: windows, their accounting, its end, and what may go wrong."""
 import glob
-import gzip
 import json
 import os
 import re
@@ -10,7 +9,7 @@ import subprocess
 import time
 
 from harness import *
-from profile_reader import fields
+from profile_reader import times
 
 
 class Agent:
@@ -39,13 +38,6 @@ class Agent:
         took = time.monotonic() - begin
         assert status == 0 and took < 30, (status, took, self.log())
         return self.log()
-
-
-def times(path):
-    """Begin and length of a window in seconds: fields 9 and 10 of a pprof file."""
-    with gzip.open(path) as file:
-        found = dict(fields(file.read()))
-    return found[9] / 1e9, found[10] / 1e9
 
 
 @test("windows are written until SIGTERM, each sound and readable by go tool pprof")

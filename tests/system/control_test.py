@@ -9,7 +9,7 @@ import subprocess
 import time
 
 from harness import *
-from profile_reader import duration
+from profile_reader import times
 
 ACCOUNT = re.compile(r"ticks=(\d+) samples=(\d+) dropped=(\d+).*identity=(\w+)")
 
@@ -62,7 +62,7 @@ class Agent:
             rate = int(re.search(r"rate_hz=(\d+)", raw).group(1))
             period = int(re.search(r"^Period: (\d+)", raw, re.M).group(1))
             assert abs(period - 1e9 / rate) < 2, (period, rate)
-            found.append((duration(file), rate, samples, raw))
+            found.append((times(file)[1], rate, samples, raw))
         return found
 
 

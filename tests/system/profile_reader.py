@@ -60,7 +60,8 @@ def samples(path):
     return result
 
 
-def duration(path):
-    """duration_nanos in seconds. `go tool pprof` shows four characters of it: 56.02ms and 56.02s are both "56.0"."""
+def times(path):
+    """Begin and length of a window in seconds: fields 9 and 10. `go tool pprof` shows four characters of the length: 56.02ms and 56.02s are both "56.0"."""
     with gzip.open(path) as file:
-        return dict(fields(file.read()))[10] / 1e9
+        found = dict(fields(file.read()))
+    return found[9] / 1e9, found[10] / 1e9

@@ -2,6 +2,7 @@
 import fcntl
 import os
 import pty
+import re
 import select
 import struct
 import subprocess
@@ -12,12 +13,47 @@ import time
 sys.path.append("/usr/lib/python3/dist-packages")  # Debian's python3-pyte, whichever python runs
 
 
+def emulator(columns, rows):
+    """pyte's screen and stream, with what else ncurses uses of xterm-256color: REP, SU, SD (infocmp: rep, indn, rin). pyte passes over what it does not know, and is wrong from there on."""
+    import pyte
+
+    class Screen(pyte.Screen):
+        last = " "
+
+        def draw(self, data):
+            super().draw(data)
+            self.last = data[-1:] or self.last
+
+        def repeat(self, count=1):
+            self.draw(self.last * max(count, 1))
+
+        def scroll(self, count, to, step):
+            place, margins = self.cursor.y, self.margins or (0, self.lines - 1)
+            self.cursor.y = margins[to]
+            for _ in range(max(count, 1)):
+                step()
+            self.cursor.y = place
+
+        def scroll_up(self, count=1):
+            self.scroll(count, 1, self.index)
+
+        def scroll_down(self, count=1):
+            self.scroll(count, 0, self.reverse_index)
+
+        def window(self, *_arguments):
+            """Titles are kept and given back: nothing on the screen."""
+
+    class Stream(pyte.ByteStream):
+        csi = {**pyte.ByteStream.csi, "b": "repeat", "S": "scroll_up", "T": "scroll_down", "t": "window"}
+
+    screen = Screen(columns, rows)
+    return screen, Stream(screen)
+
+
 class Terminal:
     def __init__(self, *arguments, rows=24, columns=80, **environment):
-        import pyte
         self.master, self.slave = pty.openpty()
-        self.screen = pyte.Screen(columns, rows)
-        self.stream = pyte.ByteStream(self.screen)
+        self.screen, self.stream = emulator(columns, rows)
         self.raw = b""
         self.size(rows, columns)
         self.before = termios.tcgetattr(self.slave)
@@ -41,6 +77,8 @@ class Terminal:
                 return
             self.raw += new
             self.stream.feed(new)
+            unknown = {final for final in re.findall(rb"\x1b\[[?>]?[\d;]*([@-~])", self.raw[-len(new) - 32:]) if final.decode() not in self.stream.csi}
+            assert not unknown, f"the emulator does not know {unknown}"
 
     def lines(self):
         self.read()
