@@ -1,24 +1,29 @@
 #include "agent/cmd_symbolize.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <locale.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/arguments.h"
 #include "agent/image_names.h"
 #include "agent/name_options.h"
+#include "agent/naming_link.h"
 #include "agent/output.h"
+#include "agent/profile_file.h"
 #include "agent/profile_symbolizer.h"
+#include "agent/reading_process.h"
 #include "base/json_writer.h"
 #include "base/scope.h"
-#include "pprof/decode.h"
 
-#define OUTPUTS_MAX 8
+#define OUTPUTS_MAX NAMING_OUTPUTS_MAX
 #define DONE(status) ((status) + 1)
 
 static const char HELP[] =
@@ -63,6 +68,7 @@ static const struct option OPTIONS[] = {
 struct output {
 	const char *path;
 	enum output_format format;
+	struct output_file file;
 };
 
 struct symbolize {
@@ -73,9 +79,19 @@ struct symbolize {
 	struct name_options naming;
 	bool force, json, quiet;
 	struct image_names *names;
+	struct naming_server server;
+	bool has_server, has_outputs;
+	int fd;		/* of the profile */
+	int sockets[2]; /* the reading process's, and ours: the server's when there is one */
+	sigset_t signals_before;
 };
 
 /* --- options -------------------------------------------------------------------------------------------------------------- */
+
+static void add_output(struct symbolize *s, const char *path)
+{
+	s->outputs[s->n_outputs++] = (struct output){.path = path, .file = {.fd = -1}};
+}
 
 static int take_option(int option, struct symbolize *s)
 {
@@ -83,7 +99,7 @@ static int take_option(int option, struct symbolize *s)
 	case 'o':
 		if (s->n_outputs == OUTPUTS_MAX)
 			return DONE(usage_error("symbolize", "more than %d outputs", OUTPUTS_MAX));
-		s->outputs[s->n_outputs++].path = optarg;
+		add_output(s, optarg);
 		return 0;
 	case 'q':
 		s->quiet = true;
@@ -127,7 +143,7 @@ static int add_default_output(struct symbolize *s)
 		s->default_output = NULL;
 		return DONE(STATUS_FAILED);
 	}
-	s->outputs[s->n_outputs++].path = s->default_output;
+	add_output(s, s->default_output);
 	return 0;
 }
 
@@ -166,77 +182,6 @@ static int parse(int argc, char **argv, struct symbolize *s)
 	return status;
 }
 
-/* --- reading -------------------------------------------------------------------------------------------------------------- */
-
-static int read_all(FILE *stream, uint8_t **bytes_out, size_t *n_out)
-{
-	AUTO_FREE uint8_t *bytes = NULL;
-	size_t n = 0, capacity = 0;
-
-	for (;;) {
-		if (n == capacity) {
-			capacity = capacity ? 2 * capacity : 1u << 20;
-			void *grown = capacity > 2 * (size_t)PROFILE_MAX_BYTES ? NULL : realloc(bytes, capacity);
-			if (!grown)
-				return capacity > 2 * (size_t)PROFILE_MAX_BYTES ? -E2BIG : -ENOMEM;
-			bytes = grown;
-		}
-		size_t got = fread(bytes + n, 1, capacity - n, stream);
-		n += got;
-		if (!got)
-			break;
-	}
-	if (ferror(stream))
-		return -EIO;
-	*bytes_out = take_ptr(bytes);
-	*n_out = n;
-	return 0;
-}
-
-/* Not a FIFO that nobody writes to; standard input may be anything. */
-static int open_profile(const char *path, FILE **stream_out)
-{
-	struct stat status;
-
-	if (strcmp(path, "-") == 0) {
-		*stream_out = stdin;
-		return 0;
-	}
-	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0 || fstat(fd, &status) < 0)
-		return -errno;
-	if (S_ISDIR(status.st_mode))
-		return -EISDIR;
-	if (!S_ISREG(status.st_mode))
-		return -EINVAL;
-	*stream_out = fdopen(fd, "r");
-	if (!*stream_out)
-		return -errno;
-	take_fd(&fd);
-	return 0;
-}
-
-static int read_profile(const char *path, struct profile **profile_out)
-{
-	AUTO_FREE uint8_t *bytes = NULL;
-	FILE *stream = NULL;
-	const char *why = NULL;
-	size_t n = 0;
-
-	int err = open_profile(path, &stream);
-	if (err == 0)
-		err = read_all(stream, &bytes, &n);
-	if (stream && stream != stdin)
-		fclose(stream);
-	if (err == 0)
-		err = profile_decode(bytes, n, 0, profile_out, &why);
-	if (err == -EINVAL)
-		why = "not a regular file; name a pprof file, or give it on standard input with -";
-	if (err < 0)
-		fprintf(stderr, "hearth: reading '%s': %s\n", path, why ? why : strerror(-err));
-	return err;
-}
-
 /* --- the summary ---------------------------------------------------------------------------------------------------------- */
 
 static uint64_t count_named(const struct symbolized_profile *result)
@@ -272,7 +217,7 @@ static void print_image(const struct profile *profile, const struct symbolized_i
 		fprintf(stderr, "  the profile has no build id of %s: %s was taken by its name\n", image_name(profile, image), image->path);
 }
 
-static void print_summary(const struct symbolize *s, const struct profile *profile, const struct symbolized_profile *result)
+static void print_summary(const struct profile *profile, const struct symbolized_profile *result)
 {
 	uint64_t named = count_named(result), wanted = 0;
 
@@ -284,8 +229,6 @@ static void print_summary(const struct symbolize *s, const struct profile *profi
 		fprintf(stderr, "without a name:\n");
 	for (size_t i = 0; i < result->n_images; i++)
 		print_image(profile, &result->images[i]);
-	for (size_t i = 0; i < s->n_outputs; i++)
-		fprintf(stderr, "written: %s\n", s->outputs[i].path);
 }
 
 static void write_json(const struct profile *profile, const struct symbolized_profile *result)
@@ -316,67 +259,162 @@ static void write_json(const struct profile *profile, const struct symbolized_pr
 	fputc('\n', stdout);
 }
 
+/* --- in the process without rights ------------------------------------------------------------------------------------------- */
+
+static int say(int err, const struct why *why)
+{
+	fprintf(stderr, "hearth: %s\n", why->text[0] ? why->text : strerror(-err));
+	return STATUS_FAILED;
+}
+
+static int write_output(const struct profile *profile, const struct output *output, int fd, struct why *why)
+{
+	const struct output_file file = {.path = output->path, .fd = fd};
+	AUTO_FREE uint8_t *bytes = NULL;
+	size_t n = 0;
+
+	int err = output_render(profile, output->format, NULL, &bytes, &n);
+	return err < 0 ? why_set(why, err, "writing '%.300s': %s", output->path, strerror(-err)) : output_file_write(&file, bytes, n, why);
+}
+
+static int write_outputs(const struct symbolize *s, struct channel *command, const struct profile *profile)
+{
+	int fds[OUTPUTS_MAX], status = STATUS_OK;
+	struct why why;
+
+	if (naming_client_outputs(command, fds, s->n_outputs) < 0)
+		return STATUS_FAILED; /* the command has said it */
+	for (size_t i = 0; status == STATUS_OK && i < s->n_outputs; i++) {
+		int err = write_output(profile, &s->outputs[i], fds[i], &why);
+		status = err < 0 ? say(err, &why) : STATUS_OK;
+	}
+	return status;
+}
+
+static int name_and_write(const struct symbolize *s, struct channel *command, struct profile *profile)
+{
+	struct profile_symbolizer symbolizer = {.force = s->force, .find = naming_client_find, .names = naming_client_names, .context = command};
+	struct symbolized_profile result = {0};
+	struct why why;
+
+	int err = profile_symbolize(&symbolizer, profile, &result);
+	if (err < 0) {
+		why_set(&why, err, "naming the addresses: %s", strerror(-err));
+		return say(err, &why);
+	}
+	int status = write_outputs(s, command, profile);
+	if (status == STATUS_OK && s->json)
+		write_json(profile, &result);
+	else if (status == STATUS_OK && !s->quiet)
+		print_summary(profile, &result);
+	symbolized_profile_deinit(&result);
+	return status;
+}
+
+static int read_and_write(void *context)
+{
+	struct symbolize *s = context;
+	struct profile *profile = NULL;
+	struct channel command;
+	struct why why;
+
+	int err = naming_client_init(&command, s->sockets[0]);
+	if (err < 0)
+		return say(err, &(struct why){""});
+	err = profile_file_read(s->file, s->fd, &profile, &why);
+	int status = err < 0 ? say(err, &why) : name_and_write(s, &command, profile);
+	profile_free(profile);
+	channel_deinit(&command);
+	return status;
+}
+
 /* --- the command ---------------------------------------------------------------------------------------------------------- */
 
 static int headers(void *context, int fd, struct image_info *info_out)
 {
-	struct symbolize *s = context;
-
-	return image_names_headers(s->names, fd, info_out);
+	return image_names_headers(context, fd, info_out);
 }
 
-static int look_up(void *context, const struct found_image *found, uint64_t id, const uint64_t *vaddrs, size_t n,
-		   struct symbolizer_reply **reply_out)
+static bool is_fifo(const char *path)
 {
-	struct symbolize *s = context;
-	struct named_image image = {.id = id, .fd = found->fd, .path = found->path, .info = &found->info, .is_last = true};
+	struct stat status;
 
-	int err = image_names_look_up(s->names, &image, vaddrs, n, reply_out);
-	if (err == 0 && image_names_problem(s->names))
-		fprintf(stderr, "hearth: reading '%s': %s\n", found->path, image_names_problem(s->names));
-	return err;
+	return stat(path, &status) == 0 && S_ISFIFO(status.st_mode);
 }
 
-static int write_outputs(const struct symbolize *s, const struct profile *profile)
+static int open_some(struct symbolize *s, bool fifos)
 {
-	int result = 0;
+	struct why why;
 
 	for (size_t i = 0; i < s->n_outputs; i++) {
-		struct why why;
-		int err = output_write(profile, s->outputs[i].path, s->outputs[i].format, NULL, &why);
+		if (is_fifo(s->outputs[i].path) != fifos)
+			continue;
+		int err = output_begin(s->outputs[i].path, &s->outputs[i].file, &why);
 		if (err < 0) {
-			fprintf(stderr, "hearth: %s\n", why.text);
-			result = err;
+			say(err, &why);
+			return err;
 		}
 	}
-	return result;
+	return 0;
 }
 
-static int name_and_write(struct symbolize *s, struct profile *profile)
+static void hold_signals(void)
 {
-	struct profile_symbolizer symbolizer = {
-		.force = s->force,
-		.finder = {(const char *const *)s->naming.folders, s->naming.n_folders, headers, s},
-		.look_up = look_up,
-		.context = s,
-	};
-	struct symbolized_profile result = {0};
+	sigset_t ending;
 
-	int err = profile_symbolize(&symbolizer, profile, &result);
-	if (err < 0) {
-		fprintf(stderr, "hearth: naming the addresses: %s\n", strerror(-err));
-		return err;
-	}
-	err = write_outputs(s, profile);
-	if (s->json)
-		write_json(profile, &result);
-	if (err == 0 && !s->json && !s->quiet)
-		print_summary(s, profile, &result);
-	symbolized_profile_deinit(&result);
+	sigemptyset(&ending);
+	sigaddset(&ending, SIGINT);
+	sigaddset(&ending, SIGTERM);
+	sigaddset(&ending, SIGHUP);
+	sigprocmask(SIG_BLOCK, &ending, NULL);
+}
+
+/* From the first file on that must not stay, signals wait: reading_process_run() takes them. Opening a FIFO may last, and makes no file. */
+static int open_outputs(void *context, int *fds_out)
+{
+	struct symbolize *s = context;
+
+	int err = open_some(s, true);
+	hold_signals();
+	s->has_outputs = true;
+	if (err == 0)
+		err = open_some(s, false);
+	for (size_t i = 0; err == 0 && i < s->n_outputs; i++)
+		fds_out[i] = s->outputs[i].file.fd;
+	return err < 0 ? err : (int)s->n_outputs;
+}
+
+/* Large debug information takes a while: until there is something to clean up, a signal just ends us, and with us all the processes. */
+static int answer(void *context)
+{
+	struct symbolize *s = context;
+	sigset_t held;
+
+	sigprocmask(SIG_BLOCK, NULL, &held);
+	if (!s->has_outputs)
+		sigprocmask(SIG_SETMASK, &s->signals_before, NULL);
+	int err = naming_server_answer(&s->server);
+	sigprocmask(SIG_SETMASK, &held, NULL);
 	return err;
 }
 
-static int symbolize(struct symbolize *s, struct zygote *zygote)
+static int end_outputs(struct symbolize *s, bool keep)
+{
+	struct why why;
+
+	for (size_t i = 0; i < s->n_outputs; i++) {
+		int err = output_end(&s->outputs[i].file, keep, &why);
+		if (err < 0) {
+			say(err, &why);
+			keep = false;
+		} else if (keep && !s->json && !s->quiet) {
+			fprintf(stderr, "written: %s\n", s->outputs[i].path);
+		}
+	}
+	return keep ? STATUS_OK : STATUS_FAILED;
+}
+
+static int prepare(struct symbolize *s, struct zygote *zygote, struct why *why)
 {
 	struct image_names_options options = {
 		.folders = (const char *const *)s->naming.folders,
@@ -386,32 +424,68 @@ static int symbolize(struct symbolize *s, struct zygote *zygote)
 		.cache = s->naming.cache,
 		.cache_budget_bytes = s->naming.cache_bytes,
 	};
-	struct profile *profile = NULL;
+
+	int err = image_names_create(zygote, &options, &s->names, why);
+	for (size_t i = 0; err == 0 && i < s->n_outputs; i++)
+		err = output_check(s->outputs[i].path, why);
+	if (err == 0)
+		err = profile_file_open(s->file, &s->fd, why);
+	if (err == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->sockets) < 0)
+		err = why_set(why, -errno, "making sockets: %s", strerror(errno));
+	if (err < 0)
+		return err;
+	s->server = (struct naming_server){
+		.finder = {(const char *const *)s->naming.folders, s->naming.n_folders, headers, s->names},
+		.names = s->names,
+		.open_outputs = open_outputs,
+		.context = s,
+	};
+	err = naming_server_init(&s->server, s->sockets[1]);
+	s->has_server = err == 0;
+	if (err < 0)
+		close(s->sockets[0]);
+	return err < 0 ? why_set(why, err, "no memory") : 0;
+}
+
+/* Profiles may be a stranger's: they are read by a process without rights, which asks for what it may not open (agent/naming_link.h). */
+static int symbolize(struct symbolize *s, struct zygote *zygote, int *signal_out)
+{
 	struct why why;
 
-	int err = image_names_create(zygote, &options, &s->names, &why);
-	for (size_t i = 0; err == 0 && i < s->n_outputs; i++)
-		err = output_check(s->outputs[i].path, &why);
-	if (err < 0) {
-		fprintf(stderr, "hearth: %s\n", why.text);
-		return err;
-	}
-	err = read_profile(s->file, &profile);
-	if (err == 0)
-		err = name_and_write(s, profile);
-	profile_free(profile);
-	return err;
+	sigprocmask(SIG_BLOCK, NULL, &s->signals_before);
+	int err = prepare(s, zygote, &why);
+	if (err < 0)
+		return say(err, &why);
+	/* What the other process could not open: the zone, the widths of characters. */
+	tzset();
+	setlocale(LC_CTYPE, "C.UTF-8");
+	const struct reading_options options = {.answer = answer, .answer_context = s, .sockets = {s->sockets[0], s->sockets[1]}, .fds = &s->fd, .n_fds = 1};
+	int status = reading_process_run(&options, read_and_write, s, signal_out, &why);
+	if (status < 0)
+		status = say(status, &why);
+	int written = end_outputs(s, status == STATUS_OK && !*signal_out);
+	sigprocmask(SIG_SETMASK, &s->signals_before, NULL);
+	return status == STATUS_OK ? written : status;
 }
 
 int cmd_symbolize(int argc, char **argv, struct zygote *zygote)
 {
-	struct symbolize s = {0};
+	struct symbolize s = {.fd = -1};
+	int number = 0;
 
 	name_options_init(&s.naming);
 	int status = parse(argc, argv, &s);
-	status = status ? status - 1 : symbolize(&s, zygote) < 0 ? STATUS_FAILED : STATUS_OK;
+	status = status ? status - 1 : symbolize(&s, zygote, &number);
+	if (s.has_server)
+		naming_server_deinit(&s.server);
+	if (s.fd >= 0)
+		close(s.fd);
 	image_names_destroy(s.names);
 	name_options_deinit(&s.naming);
 	free(s.default_output);
+	if (number) {
+		signal(number, SIG_DFL);
+		raise(number);
+	}
 	return status;
 }

@@ -124,14 +124,15 @@ int output_check(const char *path, struct why *why)
 	return access(folder, W_OK | X_OK) < 0 ? explain(path, -errno, why) : 0;
 }
 
-static int render_to_memory(const struct profile *profile, enum output_format format, const char *title, uint8_t **bytes_out,
-			    size_t *n_bytes_out)
+int output_render(const struct profile *profile, enum output_format format, const char *title, uint8_t **bytes_out, size_t *n_bytes_out)
 {
 	struct profile_svg_options svg = {.title = title};
 	AUTO_FREE char *text = NULL;
 	size_t n = 0;
 	int err;
 
+	if (format == OUTPUT_PPROF)
+		return profile_encode(profile, bytes_out, n_bytes_out);
 	FILE *stream = open_memstream(&text, &n);
 	if (!stream)
 		return -errno;
@@ -280,7 +281,6 @@ int output_write(const struct profile *profile, const char *path, enum output_fo
 	AUTO_FREE uint8_t *bytes = NULL;
 	size_t n = 0;
 
-	int err = format == OUTPUT_PPROF ? profile_encode(profile, &bytes, &n)
-					 : render_to_memory(profile, format, title, &bytes, &n);
+	int err = output_render(profile, format, title, &bytes, &n);
 	return err < 0 ? explain(path, err, why) : output_write_bytes(path, bytes, n, why);
 }

@@ -25,6 +25,9 @@ int output_format_of_name(const char *name, enum output_format *format_out);
  * folder. Leaves nothing behind. Errors as output_write(). */
 int output_check(const char *path, struct why *why);
 
+/* The content of a file. bytes_out: free() it. title: of an SVG; may be NULL. Returns 0, -ENOMEM, or what the format's writer returns. */
+int output_render(const struct profile *profile, enum output_format format, const char *title, uint8_t **bytes_out, size_t *n_bytes_out);
+
 /* Write one profile. path "-" is standard output (not atomic). A path that exists and is not a regular file
  * (/dev/stdout, /dev/null, a FIFO) is written in place. title: of an SVG; may be NULL.
  * On failure nothing is left under the final name nor under the temporary one; why names path, cause and remedy (no space, read-only, no permission, no folder). */

@@ -139,22 +139,30 @@ static int set_names(struct work *w, uint32_t location, const struct symbolizer_
 	return profile_names_set(w->names, location, w->frames, answer->count);
 }
 
-static int take_reply(struct work *w, struct symbolized_image *image, const struct symbolizer_reply *reply, size_t n)
-{
-	int err = 0;
+struct taking {
+	struct work *work;
+	struct symbolized_image *image;
+	size_t n; /* that were asked for */
+	int err;  /* of ours */
+};
 
-	for (size_t i = 0; err == 0 && i < n && i < reply->n_answers; i++) {
+static int take_names(void *context, size_t first, struct symbolizer_reply *reply)
+{
+	struct taking *t = context;
+
+	for (size_t i = 0; t->err == 0 && i < reply->n_answers && first + i < t->n; i++) {
 		if (!reply->answers[i].count)
 			continue;
-		err = set_names(w, w->asked[i], reply, &reply->answers[i]);
-		image->named += err == 0;
+		t->err = set_names(t->work, t->work->asked[first + i], reply, &reply->answers[i]);
+		t->image->named += t->err == 0;
 	}
-	return err;
+	symbolizer_reply_free(reply);
+	return t->err;
 }
 
 static int name_found(struct work *w, struct symbolized_image *image, const struct found_image *found, const uint32_t *locations)
 {
-	struct symbolizer_reply *reply = NULL;
+	struct taking taking = {.work = w, .image = image};
 	size_t n = 0;
 
 	for (uint64_t i = 0; i < image->wanted; i++) {
@@ -164,15 +172,11 @@ static int name_found(struct work *w, struct symbolized_image *image, const stru
 			w->asked[n++] = locations[i];
 		image->outside += err < 0;
 	}
-	uint64_t id = (uint64_t)(image - w->result.images);
-	int err = n ? w->symbolizer->look_up(w->symbolizer->context, found, id, w->vaddrs, n, &reply) : 0;
-	if (err < 0) {
+	taking.n = n;
+	int err = n ? w->symbolizer->names(w->symbolizer->context, found, w->vaddrs, n, take_names, &taking) : 0;
+	if (err < 0 && !taking.err)
 		image->err = why_set(&image->why, err, "reading %.300s: %s", found->path, strerror(-err));
-		return 0;
-	}
-	err = reply ? take_reply(w, image, reply, n) : 0;
-	symbolizer_reply_free(reply);
-	return err;
+	return taking.err;
 }
 
 static int name_image(struct work *w, struct symbolized_image *image, const uint32_t *locations)
@@ -188,8 +192,7 @@ static int name_image(struct work *w, struct symbolized_image *image, const uint
 		image->err = why_set(&image->why, -EOPNOTSUPP, "the kernel's: only its own boot can name them");
 		return 0;
 	}
-	image->err = image_finder_find(&w->symbolizer->finder, profile_string(p, image->filename), profile_string(p, image->build_id), &found,
-				       &image->why);
+	image->err = w->symbolizer->find(w->symbolizer->context, profile_string(p, image->filename), profile_string(p, image->build_id), &found, &image->why);
 	if (image->err == -ENOMEM)
 		return image->err;
 	if (image->err < 0)

@@ -10,14 +10,12 @@
 #include "base/why.h"
 #include "pprof/profile.h"
 
-/* What names a batch of one file's addresses; as image_names_look_up(). */
-typedef int profile_look_up_fn(void *context, const struct found_image *image, uint64_t id, const uint64_t *vaddrs, size_t n,
-			       struct symbolizer_reply **reply_out);
-
 struct profile_symbolizer {
 	bool force; /* also locations that have names */
-	struct image_finder finder;
-	profile_look_up_fn *look_up;
+	/* As image_finder_find(). The symbolizer of profiles closes what was found before it looks for the next. */
+	int (*find)(void *context, const char *filename, const char *build_id, struct found_image *found_out, struct why *why);
+	/* As image_names_each(), of the image that was found last. */
+	int (*names)(void *context, const struct found_image *image, const uint64_t *vaddrs, size_t n, symbolizer_take_fn *take, void *take_context);
 	void *context;
 };
 

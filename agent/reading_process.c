@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -11,12 +12,14 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/rights.h"
+#include "base/scope.h"
 #include "symbolizer/confine.h"
 
 #define ADDRESS_BYTES (8ull << 30) /* a profile of 512 MiB, several times over as tables */
@@ -99,7 +102,18 @@ static int allow_reading_names(scmp_filter_ctx filter)
 	return err;
 }
 
-static int load_filter(bool reads_names)
+/* What a channel needs (base/channel.h): one socket there is, and large messages are in sealed memory. */
+static int allow_asking(scmp_filter_ctx filter)
+{
+	static const int CALLS[] = {SCMP_SYS(sendmsg), SCMP_SYS(recvmsg), SCMP_SYS(memfd_create)};
+
+	int err = allow(filter, CALLS, sizeof(CALLS) / sizeof(CALLS[0]));
+	if (err == 0)
+		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, SCMP_A1(SCMP_CMP_EQ, F_GET_SEALS));
+	return err < 0 ? err : seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, SCMP_A1(SCMP_CMP_EQ, F_ADD_SEALS));
+}
+
+static int load_filter(bool reads_names, bool asks)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int err = filter ? seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) : -ENOMEM;
@@ -108,6 +122,8 @@ static int load_filter(bool reads_names)
 		err = allow_plain(filter);
 	if (err == 0)
 		err = reads_names ? allow_reading_names(filter) : allow_no_names(filter);
+	if (err == 0 && asks)
+		err = allow_asking(filter);
 	if (err == 0)
 		err = seccomp_load(filter);
 	if (filter)
@@ -129,7 +145,7 @@ int reading_process_enter(const struct reading_options *options)
 		err = rights_limit(RLIMIT_NOFILE, FILES_MAX, FILES_MAX);
 	if (err == 0)
 		err = rights_restrict_files(&options->folder, options->folder ? 1 : 0, RIGHTS_READ, false);
-	return err < 0 ? err : load_filter(options->folder != NULL);
+	return err < 0 ? err : load_filter(options->folder != NULL, options->answer != NULL);
 }
 
 /* --- the process ----------------------------------------------------------------------------------------------------- */
@@ -137,12 +153,40 @@ int reading_process_enter(const struct reading_options *options)
 static const int ENDING[] = {SIGINT, SIGTERM, SIGHUP};
 #define N_ENDING (sizeof(ENDING) / sizeof(ENDING[0]))
 
+static int by_number(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* A command that answers has more open than its process may have: the zygote's socket, caches. */
+static int close_others(const struct reading_options *options)
+{
+	int keep[FILES_MAX];
+	unsigned next = STDERR_FILENO + 1;
+
+	if (options->n_fds >= FILES_MAX)
+		return -E2BIG;
+	if (options->n_fds)
+		memcpy(keep, options->fds, options->n_fds * sizeof(keep[0]));
+	keep[options->n_fds] = options->sockets[0];
+	qsort(keep, options->n_fds + 1, sizeof(keep[0]), by_number);
+	for (size_t i = 0; i <= options->n_fds; i++) {
+		unsigned fd = (unsigned)keep[i];
+		if (fd > next && close_range(next, fd - 1, 0) < 0)
+			return -errno;
+		next = fd >= next ? fd + 1 : next;
+	}
+	return close_range(next, ~0u, 0) < 0 ? -errno : 0;
+}
+
 static void run_child(const struct reading_options *options, int (*run)(void *context), void *context, const sigset_t *mask)
 {
 	/* stdio would ask whether it is a terminal: no call of the list. */
 	setvbuf(stdout, NULL, _IOFBF, 1 << 16);
 	sigprocmask(SIG_SETMASK, mask, NULL);
-	int err = reading_process_enter(options);
+	int err = options->answer ? close_others(options) : 0;
+	if (err == 0)
+		err = reading_process_enter(options);
 	if (err < 0) {
 		fprintf(stderr, "hearth: giving up rights before reading: %s\n", strerror(-err));
 		_exit(NOT_CONFINED);
@@ -152,20 +196,39 @@ static void run_child(const struct reading_options *options, int (*run)(void *co
 	_exit(status);
 }
 
-/* Until it ended. A signal that is meant for us ends it too. */
-static int wait_for(pid_t pid, const sigset_t *signals, int *signal_out)
+/* A signal that is meant for us ends it too. */
+static void take_signals(int signals_fd, pid_t pid, int *signal_out)
 {
+	struct signalfd_siginfo info;
+
+	while (read(signals_fd, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGCHLD)
+			continue;
+		*signal_out = (int)info.ssi_signo;
+		kill(pid, SIGKILL);
+	}
+}
+
+/* Until it ended; its questions are answered meanwhile. refused_out: its last one could not be. */
+static int wait_for(pid_t pid, int signals_fd, const struct reading_options *options, int *signal_out, bool *refused_out)
+{
+	struct pollfd sources[] = {{.fd = signals_fd, .events = POLLIN}, {.fd = options->answer ? options->sockets[1] : -1, .events = POLLIN}};
 	int status;
 
 	for (;;) {
 		pid_t ended = waitpid(pid, &status, WNOHANG);
 		if (ended == pid)
 			return status;
-		if (ended < 0 && errno != EINTR)
+		if ((ended < 0 && errno != EINTR) || (poll(sources, 2, -1) < 0 && errno != EINTR))
 			return -1;
-		int got = sigwaitinfo(signals, NULL); /* SIGCHLD is one of them */
-		if (got > 0 && got != SIGCHLD) {
-			*signal_out = got;
+		take_signals(signals_fd, pid, signal_out);
+		if (sources[1].fd < 0 || !sources[1].revents)
+			continue;
+		int err = options->answer(options->answer_context);
+		if (err < 0)
+			sources[1].fd = -1;
+		if (err < 0 && err != -EPIPE) {
+			*refused_out = true;
 			kill(pid, SIGKILL);
 		}
 	}
@@ -200,6 +263,7 @@ static int explain_end(int status, int *signal_inout, struct why *why)
 int reading_process_run(const struct reading_options *options, int (*run)(void *context), void *context, int *signal_out, struct why *why)
 {
 	sigset_t signals, before;
+	bool refused = false;
 
 	*signal_out = 0;
 	sigemptyset(&signals);
@@ -209,14 +273,19 @@ int reading_process_run(const struct reading_options *options, int (*run)(void *
 	signal(SIGCHLD, SIG_DFL); /* who started us may have ignored it: then nobody could be waited for */
 	sigprocmask(SIG_BLOCK, &signals, &before);
 	fflush(NULL);
-	pid_t pid = fork();
+	AUTO_CLOSE int signals_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	pid_t pid = signals_fd < 0 ? -1 : fork();
 	if (pid == 0)
 		run_child(options, run, context, &before);
 	int err = pid < 0 ? -errno : 0;
-	int status = pid < 0 ? -1 : wait_for(pid, &signals, signal_out);
+	if (options->answer)
+		close(options->sockets[0]);
+	int status = pid < 0 ? -1 : wait_for(pid, signals_fd, options, signal_out, &refused);
 	take_pending(&signals, signal_out);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	if (err < 0)
 		return why_set(why, err, "starting the process that reads profiles: %s", strerror(-err));
+	if (refused && !*signal_out)
+		return why_set(why, -EBADMSG, "the process that reads profiles asked what cannot be; please report this, with the file");
 	return status < 0 ? why_set(why, -EIO, "the process that reads profiles was lost") : explain_end(status, signal_out, why);
 }

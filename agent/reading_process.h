@@ -6,6 +6,7 @@
 #define HEARTH_AGENT_READING_PROCESS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 #include "base/why.h"
@@ -13,6 +14,13 @@
 struct reading_options {
 	const char *folder; /* the store: files below it may be opened, for reading only. NULL: nothing may be opened */
 	bool bare;	    /* without the limit of memory, the list of system calls and Landlock: valgrind */
+	/* What it may ask the command for, over a pair of sockets: [0] is its own, taken over, [1] the command's, borrowed. The command calls answer() whenever [1] can be read, until that
+	 * returns a negative errno: -EPIPE is the end of the process, any other ends it. All else that is open, but 0 to 2 and fds, is closed in the process. NULL: it asks nothing. */
+	int (*answer)(void *context);
+	void *answer_context;
+	int sockets[2];
+	const int *fds;
+	size_t n_fds;
 };
 
 /* Give up, in this process and for good: as root the user (nobody, or whose the folder is), all capabilities, new privileges, being looked at, core files; with Landlock
@@ -21,7 +29,8 @@ struct reading_options {
 int reading_process_enter(const struct reading_options *options);
 
 /* Fork, enter, run(context); its result (0 to 255) is the exit status. Waits for it; when it is ended by SIGINT, SIGTERM, SIGHUP or SIGPIPE, or we are told to end meanwhile, *signal_out is
- * that signal: clean up, and die of it. Returns the exit status, or a negative errno with why: -EIO it died of something else (a crash, or what it may not do), or no process could be made. */
+ * that signal: clean up, and die of it. Returns the exit status, or a negative errno with why: -EIO it died of something else (a crash, or what it may not do), -EBADMSG it asked what cannot be, or no
+ * process could be made. */
 int reading_process_run(const struct reading_options *options, int (*run)(void *context), void *context, int *signal_out, struct why *why);
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "agent/arguments.h"
 #include "agent/output.h"
+#include "agent/profile_file.h"
 #include "agent/reading_process.h"
 #include "agent/view_labels.h"
 #include "agent/view_load.h"
@@ -58,42 +59,18 @@ int view_take_files(struct view *view, int n, char **files, bool may_default)
 
 /* --- before: with rights, without a foreign byte ------------------------------------------------------------------------------------ */
 
-static int refuse(const char *name, const char *why)
-{
-	fprintf(stderr, "hearth: reading '%s': %s\n", name, why);
-	return -EINVAL;
-}
-
-/* Regular files, and pipes as the shell makes them. A FIFO that nobody writes to is empty. */
-static int open_file(const char *name, int *fd_out)
-{
-	bool is_stdin = strcmp(name, "-") == 0;
-	struct stat status;
-
-	AUTO_CLOSE int fd = is_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0 || fstat(fd, &status) < 0)
-		return refuse(is_stdin ? "standard input" : name, strerror(errno));
-	if (S_ISDIR(status.st_mode))
-		return refuse(name, "it is a folder; name a pprof file");
-	if (is_stdin && isatty(fd))
-		return refuse("standard input", "it is a terminal; name a pprof file, or give one with < or |");
-	if (!is_stdin && !S_ISREG(status.st_mode) && !S_ISFIFO(status.st_mode))
-		return refuse(name, "it is neither a file nor a pipe");
-	if (!is_stdin && fcntl(fd, F_SETFL, 0) < 0)
-		return refuse(name, strerror(errno));
-	*fd_out = take_fd(&fd);
-	return 0;
-}
-
 static int open_files(struct running *r, const struct view_input *input)
 {
-	int err = 0;
+	struct why why;
 
-	for (size_t i = 0; err == 0 && i < input->n_files; i++) {
-		err = open_file(input->files[i], &r->fds[r->n_fds]);
-		r->n_fds += err == 0;
+	for (size_t i = 0; i < input->n_files; i++) {
+		if (profile_file_open(input->files[i], &r->fds[r->n_fds], &why) < 0) {
+			fprintf(stderr, "hearth: %s\n", why.text);
+			return -EINVAL;
+		}
+		r->n_fds++;
 	}
-	return err;
+	return 0;
 }
 
 static int check_store(const char *folder)

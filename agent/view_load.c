@@ -6,15 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/profile_file.h"
 #include "agent/view_labels.h"
 #include "base/scope.h"
 #include "base/text_clean.h"
 #include "base/time_text.h"
-#include "pprof/decode.h"
 #include "pprof/profile_merge.h"
 #include "store/store_reader.h"
 
-#define FILE_BYTES_MAX (2 * (size_t)PROFILE_MAX_BYTES)
 #define VALUES_SHOWN   8   /* of a label, in a message */
 #define VALUES_MAX     1024
 #define NAME_SHOWN     100 /* bytes of a name in a message */
@@ -23,49 +22,6 @@
 #define SHOW(text) (int)NAME_SHOWN, (text)
 
 /* --- files ---------------------------------------------------------------------------------------------------------------- */
-
-static int read_all(int fd, uint8_t **bytes_out, size_t *n_out)
-{
-	AUTO_FREE uint8_t *bytes = NULL;
-	size_t n = 0, capacity = 0;
-
-	for (;;) {
-		if (n == capacity) {
-			capacity = capacity ? 2 * capacity : 1u << 20;
-			void *grown = capacity > FILE_BYTES_MAX ? NULL : realloc(bytes, capacity);
-			if (!grown)
-				return capacity > FILE_BYTES_MAX ? -E2BIG : -ENOMEM;
-			bytes = grown;
-		}
-		ssize_t got = read(fd, bytes + n, capacity - n);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return -errno;
-		if (!got)
-			break;
-		n += (size_t)got;
-	}
-	*bytes_out = take_ptr(bytes);
-	*n_out = n;
-	return 0;
-}
-
-static int read_file(const char *name, int fd, struct profile **profile_out, struct why *why)
-{
-	AUTO_FREE uint8_t *bytes = NULL;
-	const char *wrong = NULL;
-	size_t n = 0;
-
-	int err = read_all(fd, &bytes, &n);
-	if (err == 0 && !n)
-		return why_set(why, -EBADMSG, "reading '%.200s': it is empty, and no pprof file", name);
-	if (err == 0)
-		err = profile_decode(bytes, n, 0, profile_out, &wrong);
-	if (err == -E2BIG && !wrong)
-		wrong = "it is too large";
-	return err < 0 ? why_set(why, err, "reading '%.200s': %s", name, wrong ? wrong : strerror(-err)) : 0;
-}
 
 /* Names that were given, "a.pb.gz, b.pb.gz". */
 static void name_files(const struct view_source *s, char *text, size_t bytes)
@@ -96,7 +52,7 @@ static int load_files(const struct view_source *s, struct profile **profile_out,
 	int err = profiles ? 0 : why_set(why, -ENOMEM, "no memory");
 
 	for (size_t i = 0; err == 0 && i < s->n_files; i++)
-		err = read_file(s->names[i], s->fds[i], &profiles[i], why);
+		err = profile_file_read(s->names[i], s->fds[i], &profiles[i], why);
 	if (err == 0)
 		err = merge_files(s, profiles, profile_out, why);
 	for (size_t i = 0; profiles && i < s->n_files; i++)

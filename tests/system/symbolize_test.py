@@ -334,6 +334,78 @@ def symbolize_errors():
         assert hearth("symbolize", *arguments).returncode == 2, arguments
 
 
+@test("symbolize: who reads the profile has no rights; the command opens what it asks for, and reads nothing of the profile")
+def confined():
+    if not shutil.which("strace"):
+        raise Skip("no strace")
+    path, addresses = program()
+    profile = Profile()
+    mapped(profile, 1, path, path, build_id_of(path), addresses)
+    profile.write("traced.pb.gz")
+    done = subprocess.run(["strace", "-f", "-yy", "-o", "trace", HEARTH, "symbolize", "--name-cache-budget", "0", "traced.pb.gz", "-o", "traced.svg", "-o", "traced.folded"],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done
+    with open("trace") as file:
+        calls = [line.split(None, 1) for line in file]
+    readers = {pid for pid, call in calls if re.match(r"read\(\d+<[^>]*traced\.pb\.gz>", call)}
+    assert len(readers) == 1 and calls[0][0] not in readers, (readers, calls[0])
+    own = [call for pid, call in calls if pid in readers]
+    confined_at = max(i for i, call in enumerate(own) if call.startswith("seccomp(SECCOMP_SET_MODE_FILTER"))
+    after = own[confined_at + 1:]
+    assert next(i for i, call in enumerate(own) if "traced.pb.gz>" in call and call.startswith("read(")) > confined_at
+    names = {call.split("(")[0] for call in after if "(" in call and not call.startswith("+++")}
+    assert names <= {"read", "write", "close", "fstat", "lseek", "newfstatat", "brk", "mmap", "munmap", "mremap", "madvise", "sendmsg", "recvmsg", "getrandom",
+                     "memfd_create", "fcntl", "exit_group", "futex", "sysinfo", "clock_gettime", "rt_sigprocmask"}, names
+    assert any("traced.svg" in call for call in after), "it writes the outputs itself"
+
+
+@test("symbolize: more addresses of one file than a message holds")
+def many():
+    path, addresses = program()
+    profile, rng = Profile(), random.Random(5)
+    mapped(profile, 1, path, path, build_id_of(path), [rng.choice(addresses) for _ in range(9000)])
+    profile.write("many.pb.gz")
+    said = json.loads(symbolize("many.pb.gz", "-o", "many.folded", "--json").stdout)
+    assert said["named"] == said["locations"] == 9000, said
+    assert sum(count for _, count in folded("many.folded")) == 9000 * 9001 // 2
+
+
+@test("symbolize: a signal ends it, and leaves neither file nor process")
+def interrupted():
+    os.mkfifo("slow")
+    os.mkdir("interrupted")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        hold = os.open("slow", os.O_RDWR)
+        process = spawn(HEARTH, "symbolize", "slow", "-o", "interrupted/x.svg", stderr=subprocess.PIPE)
+        children = f"/proc/{process.pid}/task/{process.pid}/children"
+
+        def processes():
+            with open(children) as file:
+                return file.read().split()
+
+        wait_for(lambda: len(processes()) == 2, 60, "the zygote and the process that reads")
+        pids = processes()
+        process.send_signal(number)
+        assert process.wait(60) == -number and not os.listdir("interrupted"), (process.returncode, os.listdir("interrupted"))
+        wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), 60, "the end of its processes")
+        os.close(hold)
+
+
+@test("symbolize: an output that cannot be written leaves none; nothing is named in vain")
+def failing_output():
+    path, addresses = program()
+    profile = Profile()
+    mapped(profile, 1, path, path, build_id_of(path), addresses)
+    profile.write("failing.pb.gz")
+    os.mkdir("kept_empty")
+    done = hearth("symbolize", "failing.pb.gz", "-o", "kept_empty/x.svg", "-o", "/dev/full", "--format", "folded")
+    assert done.returncode == 1 and "/dev/full" in done.stderr and "No space left" in done.stderr and not os.listdir("kept_empty"), done
+    done = hearth("symbolize", "failing.pb.gz", "-o", "no/such/folder.svg")
+    assert done.returncode == 1 and "create its folder first" in done.stderr, done
+    done = hearth("symbolize", "failing.pb.gz", "-o", "-", "--format", "folded", "--name-cache-budget", "0")
+    assert done.returncode == 0 and "hidden" in done.stdout and "addresses named" in done.stderr, done
+
+
 @test("symbolize: a recording of hearth's whose binary lost its names, named again elsewhere")
 def own_recording():
     binary = build("split.c", "split_named", "-O1", "-g", "-Wl,--build-id")

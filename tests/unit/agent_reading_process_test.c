@@ -18,6 +18,7 @@
 #include <valgrind/valgrind.h>
 
 #include "agent/folders_only.h"
+#include "base/channel.h"
 #include "base/scope.h"
 #include "symbolizer/confine.h"
 #include "tests/unit/cmocka_prelude.h"
@@ -33,7 +34,7 @@ static bool is_bare(void)
 /* The process's exit status or what ended it. */
 static int run(const char *folder, int (*attempt)(void *), int *signal_out, struct why *why)
 {
-	const struct reading_options options = {folder, RUNNING_ON_VALGRIND != 0};
+	const struct reading_options options = {.folder = folder, .bare = RUNNING_ON_VALGRIND != 0};
 
 	why->text[0] = '\0';
 	return reading_process_run(&options, attempt, NULL, signal_out, why);
@@ -190,7 +191,91 @@ static int lasts(void *context)
 	return 0;
 }
 
+/* --- questions ----------------------------------------------------------------------------------------------------------- */
+
+static int sockets[2];
+static int other_fd; /* what is open in the command, and not meant for the process */
+
+static int asks(void *context)
+{
+	char text[8] = "";
+
+	(void)context;
+	for (int i = 0; i < 3; i++)
+		if (write(sockets[0], "how many", 8) != 8 || read(sockets[0], text, sizeof(text)) != 2)
+			return 1;
+	bool others = write(sockets[1], "x", 1) == 1 || write(other_fd, "x", 1) == 1 || write(ends[1], "x", 1) != 1;
+	return others ? 2 : text[0] - '0' + 10 * (text[1] - '0');
+}
+
+/* What a channel does with a message that is too large for one datagram; opening stays forbidden. */
+static int asks_much(void *context)
+{
+	static uint8_t large[2 * CHANNEL_INLINE_MAX];
+	struct message_head head = {.kind = 1};
+	struct channel c;
+
+	(void)context;
+	if (channel_init(&c, sockets[0], &(struct channel_rules){.version = 1, .kinds = 2, .fds_max = 1}, 2 * sizeof(large)) < 0)
+		return 1;
+	int err = channel_send(&c, &head, &(struct iovec){large, sizeof(large)}, 1, NULL, 0, true);
+	channel_deinit(&c);
+	return err < 0;
+}
+
+static int answers(void *context)
+{
+	int *n = context;
+	char text[64];
+
+	ssize_t got = recv(sockets[1], text, sizeof(text), 0);
+	if (got <= 0)
+		return -EPIPE;
+	++*n;
+	text[0] = (char)('0' + *n);
+	text[1] = '0';
+	return send(sockets[1], text, 2, 0) == 2 ? 0 : -EIO;
+}
+
+static int refuses(void *context)
+{
+	return answers(context) < 0 ? -EPIPE : -EBADMSG;
+}
+
+static int run_asking(int (*attempt)(void *), int (*answer)(void *), int *n, struct why *why)
+{
+	int number;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets), 0);
+	const struct reading_options options = {
+		.bare = RUNNING_ON_VALGRIND != 0, .answer = answer, .answer_context = n, .sockets = {sockets[0], sockets[1]}, .fds = &ends[1], .n_fds = 1};
+	why->text[0] = '\0';
+	int status = reading_process_run(&options, attempt, NULL, &number, why);
+	assert_int_equal(number, 0);
+	close(sockets[1]);
+	return status;
+}
+
 /* --- tests ------------------------------------------------------------------------------------------------------------- */
+
+static void questions(void **state)
+{
+	struct why why;
+	int n = 0;
+
+	(void)state;
+	other_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	assert_true(other_fd >= 0);
+	assert_int_equal(run_asking(asks, answers, &n, &why), 3);
+	assert_int_equal(n, 3);
+	assert_int_equal(run_asking(asks_much, answers, &n, &why), 0);
+	/* A question that cannot be ends it, though it waits for the answer. */
+	assert_int_equal(run_asking(asks, refuses, &n, &why), -EBADMSG);
+	assert_non_null(strstr(why.text, "asked what cannot be"));
+	if (!is_bare())
+		assert_int_equal(run_asking(opens, answers, &n, &why), -EIO);
+	close(other_fd);
+}
 
 static void may(void **state)
 {
@@ -206,7 +291,7 @@ static void may(void **state)
 
 static void without_rights(void **state)
 {
-	const struct reading_options bare = {NULL, true};
+	const struct reading_options bare = {.bare = true};
 	struct why why;
 	int number;
 
@@ -323,6 +408,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(may),	       cmocka_unit_test(without_rights),     cmocka_unit_test(may_not),
 		cmocka_unit_test(other_files), cmocka_unit_test(ends_that_are_told), cmocka_unit_test(told_to_end),
+		cmocka_unit_test(questions),
 	};
 
 	return cmocka_run_group_tests_name("agent/reading_process", tests, set_up, tear_down);
