@@ -153,7 +153,8 @@ def controlled():
     load.wait()
     windows = agent.windows()
     rates = [rate for _, rate, _, _ in windows]
-    assert rates == [19, 199, 19, 19], (rates, log)
+    # A machine that takes the CPU away between the end of a window and the pause gives the pause a window too, of the ticks that came before it: nothing is lost.
+    assert rates == [19, 199, 19, 19] or (rates == [19, 199, 19, 19, 19] and windows[3][2] < windows[1][2] / 20), (rates, log)
     # A machine that takes CPUs away (steal) delays ends and misses ticks: how many came tells 199 from 19, and all are accounted for.
     assert 3.9 < windows[1][0] < 30 and windows[1][2] > 0.3 * 199 * windows[1][0], windows[1][:3]
     assert not os.path.exists(os.environ["HEARTH_CONTROL"])
