@@ -43,11 +43,19 @@ struct top {
 	bool is_paused, has_ended, is_done, must_draw, has_said_troubles;
 };
 
+static void handle_nothing(int number)
+{
+	(void)number;
+}
+
 /* Each signal that has to do with a terminal is read from a descriptor: no handler runs between two steps of the screen. */
 static int catch_signals(struct top *t)
 {
 	static const int SIGNALS[] = {SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGTSTP, SIGCONT};
 	sigset_t set;
+
+	/* ncurses ignores SIGTSTP while it draws, and a ^Z that waits for our descriptor would be lost with that. It leaves the signal alone when that has a handler. */
+	signal(SIGTSTP, handle_nothing);
 
 	sigemptyset(&set);
 	for (size_t i = 0; i < sizeof(SIGNALS) / sizeof(SIGNALS[0]); i++)
@@ -341,12 +349,13 @@ static int suspend(struct top *t)
 	int err = set_paused(t, true);
 	if (t->screen)
 		top_screen_leave(t->screen);
-	signal(SIGTSTP, SIG_DFL); /* ncurses has a handler of its own */
+	signal(SIGTSTP, SIG_DFL);
 	sigemptyset(&stop);
 	sigaddset(&stop, SIGTSTP);
 	raise(SIGTSTP);
 	sigprocmask(SIG_UNBLOCK, &stop, NULL); /* stops here */
 	sigprocmask(SIG_BLOCK, &stop, NULL);
+	signal(SIGTSTP, handle_nothing);
 	if (t->screen)
 		top_screen_return(t->screen);
 	if (err == 0 && !was_paused)

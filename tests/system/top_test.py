@@ -198,6 +198,22 @@ def suspended():
     assert terminal.raw.rfind(b"\x1b[?1049l") > terminal.raw.rfind(b"\x1b[?1049h")
 
 
+@test("a ^Z that comes while the screen is drawn is not lost: nothing ever ignores it")
+@guarded
+def never_ignored():
+    if not shutil.which("strace"):
+        raise Skip("no strace")
+    terminal = terminal_of("strace", "-e", "trace=rt_sigaction", "-e", "signal=none", "-o", "actions", HEARTH, "top", "-d", "0.2")
+    terminal.wait("SHARE")
+    terminal.keys("t")
+    terminal.wait("by total")
+    terminal.keys("q")
+    assert terminal.ended() == 0
+    with open("actions") as file:
+        actions = [line for line in file if line.startswith("rt_sigaction(SIGTSTP, {")]
+    assert actions and not any("SIG_IGN" in line for line in actions), actions
+
+
 def descendants(pid, *name):
     """Of a name, or all; some live for a moment only."""
     def children(parent, *more):
