@@ -71,7 +71,9 @@ $(B)/%.o: %.c | $(GENERATED)
 $(B)/%.pb-c.o: $(B)/%.pb-c.c
 	$(call say,CC,$@)$(CC) -D_GNU_SOURCE -I$(B) -O2 -g $(LDSAN) $(CFLAGS) -c -o $@ $<
 
-$(B)/%.pb-c.c: $(B)/%.pb-c.h ;
+# protoc writes both, the header last: then this one would stay older than it, and be made again each time.
+$(B)/%.pb-c.c: $(B)/%.pb-c.h
+	@touch $@
 $(B)/%.pb-c.h: %.proto
 	@mkdir -p $(@D)
 	$(call say,PROTOC,$@)$(PROTOC) --c_out=$(@D) -I$(<D) $<
