@@ -1,8 +1,8 @@
 /* What a process that reads a stranger's profile, and may open nothing, asks the command that started it: files that the profile names, names for addresses of
  * them, and the outputs. A channel (base/channel.h) between two processes of one command.
  *
- * The command believes nothing: the process could be taken over. What it gets for its questions is what the profile itself could have asked for: names out of ELF files,
- * opened by the rules of agent/image_open.h. Its last words for an image are the frames that a confined symbolizer gave. Not thread-safe. */
+ * The command believes nothing: the process could be taken over. It gets no more than its profile could have asked for: names out of ELF files, which are opened by the rules
+ * of agent/image_open.h and read by a confined symbolizer. Not thread-safe. */
 #ifndef HEARTH_AGENT_NAMING_LINK_H
 #define HEARTH_AGENT_NAMING_LINK_H
 
