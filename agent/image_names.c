@@ -265,29 +265,6 @@ static void drop_table(struct image_names *n, const struct named_image *image, s
 	table->is_whole = false;
 }
 
-int image_names_look_up(struct image_names *n, const struct named_image *image, const uint64_t *vaddrs, size_t n_vaddrs,
-			struct symbolizer_reply **reply_out)
-{
-	struct symbolizer_reply *reply = NULL;
-	struct table *table;
-	int err;
-
-	n->problem = NULL;
-	for (unsigned tries = 0;; tries++) {
-		err = prepare_table(n, image, vaddrs, n_vaddrs, &table);
-		if (err == 0)
-			err = symbolizer_names(n->symbolizer, image->id, image->fd, table->fd, vaddrs, n_vaddrs, &reply);
-		if (err < 0)
-			return err;
-		if (!reply->table_damaged || tries)
-			break;
-		symbolizer_reply_free(reply);
-		drop_table(n, image, table);
-	}
-	*reply_out = reply;
-	return 0;
-}
-
 /* Whose answers are taken, as long as the table is good. */
 struct taking {
 	symbolizer_take_fn *take;

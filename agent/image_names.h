@@ -40,11 +40,8 @@ struct named_image {
 	bool is_last; /* nothing more will be asked of it: of its debug information only what these addresses need is read */
 };
 
-/* Name a batch of addresses. As symbolizer_names(). Debug information that cannot be read costs what it would have said: image_names_problem() tells. */
-int image_names_look_up(struct image_names *n, const struct named_image *image, const uint64_t *vaddrs, size_t n_vaddrs,
-			struct symbolizer_reply **reply_out);
-
-/* The same, taken piece by piece while the next is looked up: see symbolizer_names_each(). */
+/* Name a batch of addresses, taken piece by piece while the next is looked up: see symbolizer_names_each(). Debug information that cannot be read costs what it would have said:
+ * image_names_problem() tells. */
 int image_names_each(struct image_names *n, const struct named_image *image, const uint64_t *vaddrs, size_t n_vaddrs, symbolizer_take_fn *take,
 		     void *context);
 

@@ -105,7 +105,7 @@ def hangup():
     assert windows[0][1] == 97 and 1 < windows[0][0] < 30 and all(rate == 49 for _, rate, _, _ in windows[1:]) and len(windows) >= 3, log
     # A busy CPU all the time: ticks follow from the clock, but for what a hypervisor takes.
     expected, found = sum(duration * rate for duration, rate, _, _ in windows), sum(window[2] for window in windows)
-    assert found > 0.5 * expected, (found, expected, [window[:3] for window in windows], log)
+    assert found > 0.6 * expected, (found, expected, [window[:3] for window in windows], log)
 
 
 @test("SIGHUP: sinks change, with their rules, and no window is missing in both folders together")
@@ -212,7 +212,7 @@ def beside():
     windows = agent.windows()
     assert all(rate == 49 for _, rate, _, _ in windows)
     expected, found = 49 * sum(window[0] for window in windows), sum(window[2] for window in windows)
-    assert found > 0.5 * expected, (found, expected, [window[:3] for window in windows])
+    assert found > 0.6 * expected, (found, expected, [window[:3] for window in windows])
 
 
 run(processes=2)

@@ -135,13 +135,11 @@ export class Browser {
 		await this.server.stop();
 	}
 
-	// All answers are there and drawn. Where CPUs are taken away a click may have been told before the page got it: the next frames come behind it.
+	// All answers are there and drawn.
 	async settled() {
-		const frames = () => this.page.evaluate(() => new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(resolve))));
-		await frames();
 		await this.page.waitForFunction(() => document.querySelector(".agent i") && !document.querySelector("[aria-busy]:not([hidden])") &&
 			document.querySelector(".panel:not(.timeline-panel):not([hidden]) .panel-content:not([hidden]), .panel:not(.timeline-panel):not([hidden]) .message:not([hidden])"));
-		await frames();
+		await this.page.evaluate(() => new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(resolve))));
 	}
 
 	async control(what, parameters = {}, body) {
